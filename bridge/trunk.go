@@ -1,0 +1,80 @@
+package bridge
+
+import (
+	"context"
+
+	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// Trunk is a system that calls come from and go to: one PBX link, or one Telegram account.
+type Trunk interface {
+	// Name is the trunk's name in the configuration.
+	Name() string
+	// Run keeps the trunk up until ctx ends and hands every incoming call to accept, which does not block.
+	// It returns nil after ctx ended and every leg has ended, or the error that makes the trunk useless for good.
+	Run(ctx context.Context, accept func(Offer)) error
+	// Dial places a call and returns at once; progress and failure come as the leg's events. The leg outlives ctx's
+	// end only as long as it takes to hang it up.
+	Dial(ctx context.Context, t routing.Target) Leg
+}
+
+// Offer is an incoming call that nobody has answered.
+type Offer struct {
+	routing.Request
+	Leg Leg
+}
+
+// Leg is our half of a call on one trunk: orders in, events out. No method blocks, and orders that come too late
+// are ignored.
+type Leg interface {
+	// ID identifies the leg in logs and records, unique in its trunk.
+	ID() string
+	// Events delivers what happens. Ended comes once and last, then the channel is closed. The owner of the call
+	// must keep reading until then.
+	Events() <-chan Event
+	// Ring tells an offering caller that the far end rings.
+	Ring()
+	// Answer answers an offering caller; Media follows when audio can flow.
+	Answer()
+	// Hangup ends the leg, whatever its state. The first cause wins; Ended follows.
+	Hangup(Cause)
+}
+
+// Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Ended.
+type Event interface{ event() }
+
+// Reached says that the called device has been found (Telegram: receive_date) and begins to ring.
+type Reached struct{}
+
+// Ringing says that the called party is being alerted.
+type Ringing struct{}
+
+// Answered says that the called party has accepted; audio may take a moment longer.
+type Answered struct{}
+
+// Media carries the leg's audio at the moment it becomes usable.
+type Media struct{ Flow media.Flow }
+
+// Digit is a DTMF digit from this leg's party: 0-9, A-D, * or #.
+type Digit struct{ Digit byte }
+
+// Held says that this leg's party put the call on hold (On) or took it back.
+type Held struct{ On bool }
+
+// Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up.
+type Ended struct {
+	Cause Cause
+	Err   error
+}
+
+func (Reached) event()  {}
+func (Ringing) event()  {}
+func (Answered) event() {}
+func (Media) event()    {}
+func (Digit) event()    {}
+func (Held) event()     {}
+func (Ended) event()    {}
+
+// ToneSender is a Leg that can send DTMF digits to its party.
+type ToneSender interface{ SendDigit(digit byte) }

@@ -1,0 +1,41 @@
+package routing
+
+import "time"
+
+// Party is the person at one end of a call, as far as the trunk knows it. Empty fields are unknown.
+type Party struct {
+	UserID   int64  // Telegram user id
+	Username string // Telegram username without '@'
+	Phone    string // E.164 with '+'
+	Number   string // what a PBX shows as caller-id number
+	Name     string // display name, UTF-8, as received (unsanitised)
+}
+
+// Request is a call that asks for a route.
+type Request struct {
+	Trunk     string            // name of the trunk that offers the call
+	Caller    Party             // who calls
+	Dialled   string            // what was dialled, as received; empty where the trunk itself is the destination
+	Variables map[string]string // facts of the offering trunk, for rules and for the far channel
+}
+
+// Target is one destination of a Plan.
+type Target struct {
+	Trunk string // name of the trunk to dial
+
+	Number Number // for a Telegram account: whom to call
+
+	Context   string // for a PBX: dialplan context and
+	Extension string // extension to enter, or
+	Endpoint  string // an endpoint to ring directly ("PJSIP/100"), which wins over Context and Extension
+
+	Caller    Party             // who calls, as the called side should see it
+	Variables map[string]string // channel variables to set before the dialplan runs
+	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the trunk
+}
+
+// Plan is a routing decision: targets that are tried in order. A Plan has at least one target.
+type Plan struct {
+	Rule    string // the rule that decided, for log and record
+	Targets []Target
+}
