@@ -1,0 +1,263 @@
+package config
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// The values of an account's `calls`.
+const (
+	CallsMulti  = "multi"  // several incoming calls at once; callers see "contacting" until the answer, within 20 s
+	CallsSingle = "single" // real ringing up to 90 s; one incoming call at a time, others get busy
+)
+
+var (
+	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+	apiHashPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	phonePattern   = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	countryPattern = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
+	prefixPattern  = regexp.MustCompile(`^[0-9*#+]{1,8}$`)
+)
+
+// checker collects everything that is wrong with a decoded configuration.
+type checker struct {
+	config   *Config
+	root     ast.Node
+	trunks   map[string]string // name -> "account" or "pbx"
+	problems Problems
+}
+
+func (c *checker) problem(way []any, format string, args ...any) {
+	c.problems = append(c.problems, Problem{
+		Path: c.config.Path, Line: lineOf(c.root, way...), Text: fmt.Sprintf(format, args...),
+	})
+}
+
+func at(way ...any) []any { return way }
+
+func (c *checker) all() {
+	c.trunks = map[string]string{}
+	c.general()
+	for i := range c.config.Accounts {
+		c.account(i)
+	}
+	for i := range c.config.PBX {
+		c.pbx(i)
+	}
+	if len(c.config.Accounts) == 0 {
+		c.problem(at("accounts"), "no account: list at least one Telegram account under accounts")
+	}
+	if len(c.config.PBX) == 0 {
+		c.problem(at("pbx"), "no PBX: list at least one link under pbx")
+	}
+	for i := range c.config.Routes {
+		c.route(i)
+	}
+	if len(c.config.Routes) == 0 {
+		c.problem(at("routes"), "no route: no call could go anywhere; list at least one under routes")
+	}
+}
+
+func (c *checker) general() {
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.config.Log.Level) {
+		c.problem(at("log", "level"), "log level %q: use debug, info, warn or error", c.config.Log.Level)
+	}
+	if !slices.Contains([]string{"text", "json"}, c.config.Log.Format) {
+		c.problem(at("log", "format"), "log format %q: use text or json", c.config.Log.Format)
+	}
+	if c.config.Limits.Calls < 1 {
+		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
+	}
+	c.address(at("telegram", "listen"), c.config.Telegram.Listen)
+	server := &c.config.Telegram.Server
+	switch {
+	case server.Address == "" && server.PublicKey != "":
+		c.problem(at("telegram", "server"), "a public_key without an address: name the server, or remove the key to use Telegram itself")
+	case server.Address != "":
+		c.address(at("telegram", "server", "address"), server.Address)
+		key, err := readPublicKey(server.PublicKey)
+		if err != nil {
+			c.problem(at("telegram", "server", "public_key"), "public key of the server: %v", err)
+		}
+		server.Key = key
+	}
+}
+
+func (c *checker) name(way []any, kind, name string) {
+	switch previous := c.trunks[name]; {
+	case name == "":
+		c.problem(way, "%s without a name", kind)
+	case !namePattern.MatchString(name):
+		c.trunks[name] = kind // the routes that mention it are not wrong as well
+		c.problem(way, "name %q: use up to 32 of a-z, 0-9, '-' and '_', a letter or digit first", name)
+	case previous != "":
+		c.problem(way, "name %q is already that of another %s: trunks have names of their own", name, previous)
+	default:
+		c.trunks[name] = kind
+	}
+}
+
+func (c *checker) account(i int) {
+	a := &c.config.Accounts[i]
+	c.name(at("accounts", i, "name"), "account", a.Name)
+	if a.APIID <= 0 {
+		c.problem(at("accounts", i, "api_id"), "account %s: api_id is missing; Telegram gives it at my.telegram.org", a.Name)
+	}
+	if !apiHashPattern.MatchString(a.APIHash.Reveal()) {
+		c.problem(at("accounts", i, "api_hash"), "account %s: api_hash is 32 digits 0-9 a-f; Telegram gives it at my.telegram.org", a.Name)
+	}
+	if a.Phone != "" && !phonePattern.MatchString(a.Phone) {
+		c.problem(at("accounts", i, "phone"), "account %s: write the phone as + and 7 to 15 digits", a.Name)
+	}
+	if a.Calls != CallsMulti && a.Calls != CallsSingle {
+		c.problem(at("accounts", i, "calls"), "account %s: calls is %s or %s, not %q", a.Name, CallsMulti, CallsSingle, a.Calls)
+	}
+	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
+	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)
+}
+
+func (c *checker) pbx(i int) {
+	p := &c.config.PBX[i]
+	c.name(at("pbx", i, "name"), "pbx", p.Name)
+	if p.Asterisk == nil {
+		c.problem(at("pbx", i), "pbx %s: say what it is, with a section asterisk", p.Name)
+		return
+	}
+	a := p.Asterisk
+	link, err := url.Parse(a.URL)
+	if err != nil || link.Host == "" || (link.Scheme != "http" && link.Scheme != "https") {
+		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: url %q: write it as http://HOST:8088/ari", p.Name, a.URL)
+	} else if link.User != nil {
+		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: leave user and password out of the url; they have keys of their own", p.Name)
+	}
+	if a.Username == "" {
+		c.problem(at("pbx", i, "asterisk", "username"), "pbx %s: username is missing: the user of ari.conf", p.Name)
+	}
+	if a.Password.Reveal() == "" {
+		c.problem(at("pbx", i, "asterisk", "password"), "pbx %s: password is missing: the one of ari.conf", p.Name)
+	}
+	c.address(at("pbx", i, "asterisk", "rtp", "listen"), a.RTP.Listen)
+	if host, _, err := net.SplitHostPort(a.RTP.Listen); err == nil && a.RTP.Advertise == "" {
+		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+			c.problem(at("pbx", i, "asterisk", "rtp", "listen"),
+				"pbx %s: rtp listens on every address: add rtp.advertise, the host Asterisk sends audio to", p.Name)
+		}
+	}
+	c.duration(at("pbx", i, "asterisk", "timeout"), a.Timeout, time.Second, time.Minute)
+}
+
+func (c *checker) route(i int) {
+	r := &c.config.Routes[i]
+	r.Line = lineOf(c.root, "routes", i)
+	if r.Name == "" {
+		r.Name = "route-" + strconv.Itoa(i+1)
+	}
+	for key, trunk := range map[string]string{"from": r.From, "to": r.To} {
+		if c.trunks[trunk] == "" {
+			c.problem(at("routes", i, key), "route %s: %s: no account and no pbx has the name %q", r.Name, key, trunk)
+		}
+	}
+	into := c.trunks[r.To]
+	if into != "" && into == c.trunks[r.From] {
+		c.problem(at("routes", i, "to"), "route %s goes from %s to %s: routes lead from a pbx to an account or back", r.Name, r.From, r.To)
+		return
+	}
+	switch into {
+	case "pbx":
+		c.routeToPBX(i)
+	case "account":
+		c.routeToAccount(i)
+	}
+	if r.Timeout != 0 {
+		c.duration(at("routes", i, "timeout"), r.Timeout, time.Second, 10*time.Minute)
+	}
+}
+
+func (c *checker) routeToPBX(i int) {
+	r := &c.config.Routes[i]
+	dialplan := r.Context != "" || r.Extension != ""
+	switch {
+	case r.Endpoint != "" && dialplan:
+		c.problem(at("routes", i, "endpoint"), "route %s: either endpoint, or context and extension", r.Name)
+	case r.Endpoint == "" && (r.Context == "" || r.Extension == ""):
+		c.problem(at("routes", i), "route %s: say where the call enters %s: context and extension, or endpoint", r.Name, r.To)
+	}
+	if r.Prefix != "" || r.Dialled != "" {
+		c.problem(at("routes", i), "route %s: prefix and dialled belong to routes from a pbx: a call to an account has no dialled number", r.Name)
+	}
+	c.numbers(i)
+}
+
+func (c *checker) routeToAccount(i int) {
+	r := &c.config.Routes[i]
+	if r.Context != "" || r.Extension != "" || r.Endpoint != "" || len(r.Variables) > 0 {
+		c.problem(at("routes", i), "route %s: context, extension, endpoint and variables belong to routes to a pbx", r.Name)
+	}
+	if r.Prefix != "" && r.Dialled != "" {
+		c.problem(at("routes", i, "dialled"), "route %s: either prefix or dialled", r.Name)
+	}
+	c.numbers(i)
+}
+
+func (c *checker) numbers(i int) {
+	n := c.config.Routes[i].Numbers
+	if !prefixPattern.MatchString(n.UserIDPrefix) {
+		c.problem(at("routes", i, "numbers", "user_id_prefix"), "user_id_prefix %q: up to 8 of 0-9, '*', '#' and '+'", n.UserIDPrefix)
+	}
+	if n.Country != "" && !countryPattern.MatchString(n.Country) {
+		c.problem(at("routes", i, "numbers", "country"), "country %q: a calling code of 1 to 4 digits, such as 49", n.Country)
+	}
+}
+
+func (c *checker) duration(way []any, d, least, most time.Duration) {
+	if d < least || d > most {
+		c.problem(way, "%v is out of range: use %v to %v", d, least, most)
+	}
+}
+
+func (c *checker) address(way []any, address string) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		c.problem(way, "address %q: write it as HOST:PORT", address)
+		return
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		c.problem(way, "address %q: port %q is no number from 0 to 65535", address, port)
+	}
+}
+
+// readPublicKey reads a PEM file with an RSA public key (PKCS#1 or PKIX), or takes the public half of a private one.
+func readPublicKey(path string) (*rsa.PublicKey, error) {
+	if path == "" {
+		return nil, errors.New("public_key is missing: the PEM file that `tgtrunk cloud` wrote beside its key")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s is no PEM file", path)
+	}
+	if key, err := x509.ParsePKCS1PublicKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	if key, err := x509.ParsePKIXPublicKey(block.Bytes); err == nil {
+		if key, ok := key.(*rsa.PublicKey); ok {
+			return key, nil
+		}
+	}
+	return nil, fmt.Errorf("%s holds no RSA public key", path)
+}

@@ -1,0 +1,130 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestExampleLoads(t *testing.T) {
+	t.Setenv("TGTRUNK_API_HASH", "0123456789abcdef0123456789abcdef")
+	t.Setenv("TGTRUNK_ARI_PASSWORD", "secret")
+	c, err := Load("../tgtrunk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Accounts[0].APIHash.Reveal(); got != "0123456789abcdef0123456789abcdef" {
+		t.Errorf("api_hash is %q", got)
+	}
+	if c.Routes[0].Line == 0 || c.Routes[1].Line <= c.Routes[0].Line {
+		t.Errorf("routes stand at lines %d and %d", c.Routes[0].Line, c.Routes[1].Line)
+	}
+	if c.Routes[0].Timeout != time.Minute || c.Routes[1].Numbers.Country != "49" {
+		t.Errorf("routes are %+v", c.Routes)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := Load("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Accounts[0]
+	if a.Calls != CallsMulti || a.ReachedIn != 15*time.Second || c.PBX[0].Asterisk.App != "tgtrunk" ||
+		c.Routes[0].Numbers.UserIDPrefix != "*" || c.Limits.Calls != 200 {
+		t.Errorf("defaults are missing: %+v", c)
+	}
+}
+
+// Every file of testdata/bad holds one mistake and says in its first line what the error must contain.
+func TestMistakesAreNamedWithTheirLine(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) < 20 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, path := range files {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(text), "\n")
+			want, ok := strings.CutPrefix(first, "# want: ")
+			if !ok {
+				t.Fatal("the first line does not say what is wanted")
+			}
+			if regexp.MustCompile(`^\d+: `).MatchString(want) {
+				want = path + ":" + want
+			}
+			_, err = Load(path)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("the error is\n%v\nwithout %q", err, want)
+			}
+			var problems Problems
+			if !errors.As(err, &problems) || len(problems) != 1 {
+				t.Errorf("%d problems are reported for one mistake: %v", len(problems), err)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+	_, err := parse("x.yaml", []byte("log: {level: loud}\nlimits: {calls: -2}\n"))
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) != 5 {
+		t.Fatalf("the problems are %v", err)
+	}
+}
+
+func TestMissingFileIsNamed(t *testing.T) {
+	if _, err := Load("testdata/none.yaml"); err == nil || !strings.Contains(err.Error(), "testdata/none.yaml") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestSecretNeverShows(t *testing.T) {
+	s := NewSecret("hunter2")
+	text, _ := s.MarshalText()
+	for _, shown := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), string(text),
+		fmt.Sprintf("%+v", Account{APIHash: s})} {
+		if strings.Contains(shown, "hunter2") {
+			t.Errorf("the secret shows in %q", shown)
+		}
+	}
+}
+
+func TestSecretFromFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("word\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := secretSource{File: path}.read()
+	if err != nil || got != "word" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Dir(path))
+	got, err = secretSource{Credential: "secret"}.read()
+	if err != nil || got != "word" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, path := range []string{"testdata/minimal.yaml", "../tgtrunk.yaml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c, err := parse("fuzz.yaml", text); (c == nil) == (err == nil) {
+			t.Errorf("neither a configuration nor an error for %q", text)
+		}
+	})
+}
