@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+const leaseHeader = 16
+
+// Acquire implements Store. As one process has the file, a lease that this process left behind in an earlier life is
+// taken over only when it has expired or the owner is the same.
+func (f *File) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error) {
+	var l Lease
+	err := f.update(ctx, name, func(tx *bbolt.Tx) error {
+		held, ok := readLease(tx, name)
+		if ok && held.Owner != owner && f.now().Before(held.Expires) {
+			return fmt.Errorf("%w: %s until %s", ErrHeld, held.Owner, held.Expires.Format(time.RFC3339))
+		}
+		l = Lease{Name: name, Owner: owner, Token: held.Token + 1, Expires: f.now().Add(ttl)}
+		return writeLease(tx, l)
+	})
+	if err != nil {
+		return Lease{}, fmt.Errorf("acquire lease %q: %w", name, err)
+	}
+	return l, nil
+}
+
+// Renew implements Store.
+func (f *File) Renew(ctx context.Context, l Lease, ttl time.Duration) (Lease, error) {
+	l.Expires = f.now().Add(ttl)
+	return l, f.change(ctx, "renew", l)
+}
+
+// Release implements Store.
+func (f *File) Release(ctx context.Context, l Lease) error {
+	l.Expires = f.now()
+	return f.change(ctx, "release", l)
+}
+
+func (f *File) change(ctx context.Context, what string, l Lease) error {
+	err := f.update(ctx, l.Name, func(tx *bbolt.Tx) error {
+		if held, _ := readLease(tx, l.Name); held.Token != l.Token {
+			return ErrFenced
+		}
+		return writeLease(tx, l)
+	})
+	if err != nil {
+		return fmt.Errorf("%s lease %q: %w", what, l.Name, err)
+	}
+	return nil
+}
+
+// readLease returns the newest lease of a name, expired or not. Token 0 is never given out.
+func readLease(tx *bbolt.Tx, name string) (Lease, bool) {
+	raw := tx.Bucket(bucketLeases).Get([]byte(name))
+	if len(raw) < leaseHeader {
+		return Lease{}, false
+	}
+	return Lease{
+		Name:    name,
+		Owner:   string(raw[leaseHeader:]),
+		Token:   binary.BigEndian.Uint64(raw),
+		Expires: time.Unix(0, int64(binary.BigEndian.Uint64(raw[8:]))),
+	}, true
+}
+
+func writeLease(tx *bbolt.Tx, l Lease) error {
+	raw := make([]byte, leaseHeader, leaseHeader+len(l.Owner))
+	binary.BigEndian.PutUint64(raw, l.Token)
+	binary.BigEndian.PutUint64(raw[8:], uint64(l.Expires.UnixNano()))
+	return tx.Bucket(bucketLeases).Put([]byte(l.Name), append(raw, l.Owner...))
+}
