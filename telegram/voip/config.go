@@ -1,0 +1,38 @@
+package voip
+
+import (
+	"log/slog"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
+)
+
+// Role says which half of the call we are.
+type Role = signaling.Role
+
+// Key is the shared secret of a call.
+type Key = signaling.Key
+
+// Server is one entry of phoneCall.connections of type phoneConnectionWebrtc: a STUN or TURN server, or both.
+// Reflectors are skipped: an entry without TURN and STUN, or with the user name "reflector".
+type Server struct {
+	ID       int64  `json:"id"`
+	Host     string `json:"host"` // IP address or name
+	Port     int    `json:"port"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	TURN     bool   `json:"turn"`
+	STUN     bool   `json:"stun"`
+}
+
+// Config describes the call an Engine carries. Role, Key, Version and Send are required.
+type Config struct {
+	Role             Role
+	Key              *Key                      // secret of the call
+	Version          string                    // negotiated library version, one of signaling.Versions
+	P2P              bool                      // false: only relay candidates are gathered and signalled
+	Servers          []Server                  // from phoneCall.connections
+	CustomParameters string                    // JSON text of phoneCall.custom_parameters, may be empty
+	Send             func(packet []byte) error // phone.sendSignalingData; called in order by one goroutine, may block; the bytes are its to keep. It must return soon after the call has ended: Run waits for it
+	Net              *Net                      // shared sockets of the process; nil: the engine opens its own for the call
+	Log              *slog.Logger              // bound attributes (call…) come from the caller; nil discards
+}

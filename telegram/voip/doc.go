@@ -1,0 +1,17 @@
+// Package voip is the transport and the media of one Telegram 1:1 call.
+//
+// It does: gather, signal and check ICE candidates (host, server reflexive, peer reflexive, TURN relay); the DTLS 1.2
+// handshake with both certificates checked against the signalled fingerprints; SRTP and SRTCP in both directions;
+// sender and receiver reports; the data channel with the peer's mute state; and the exchange of signalling messages
+// that makes these work (package signaling).
+//
+// It does not: know a Telegram account, a PBX or a bridge, agree on the call's key, encode or decode audio, buffer or
+// reorder packets. It opens no MTProto reflector connections and speaks no library version below 7.0.0.
+//
+// Audio takes the shortest way there is: the goroutine that reads the socket decrypts a packet where it lies and hands
+// it to the attached media.Sink; a packet to send is encrypted in a buffer of the call and written to the socket by the
+// goroutine that brings it. Neither way allocates.
+//
+// Wire details were checked against the official engine tgcalls (24876eb, November 2025) and the engines of Telegram
+// Web A and Web K (2026).
+package voip
