@@ -1,0 +1,37 @@
+package lab
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+)
+
+// PortRange is an inclusive range of UDP ports. The zero value means that one is picked.
+type PortRange struct{ First, Last int }
+
+// FreeUDPPort returns a loopback UDP port that nobody used a moment ago. Somebody else may take it before the caller.
+func FreeUDPPort() (int, error) {
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free udp port: %w", err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port, nil
+}
+
+// FreeTCPPort returns a loopback TCP port that nobody used a moment ago. Somebody else may take it before the caller.
+func FreeTCPPort() (int, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free tcp port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// freeRTPRange picks 1000 ports below the ephemeral ones. Two ranges may overlap: Asterisk tries the next port when
+// one is taken.
+func freeRTPRange() PortRange {
+	first := 10000 + 2*rand.IntN(10000)
+	return PortRange{First: first, Last: first + 999}
+}
