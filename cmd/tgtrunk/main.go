@@ -29,6 +29,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
+		newCloudCommand(),
 		newConfigCommand(),
 		newVersionCommand(),
 	)
