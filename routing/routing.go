@@ -8,7 +8,7 @@ type Party struct {
 	Username string // Telegram username without '@'
 	Phone    string // E.164 with '+'
 	Number   string // what a PBX shows as caller-id number
-	Name     string // display name, UTF-8, as received (unsanitised)
+	Name     string // display name; as received (unsanitised) in a Request, sanitised in a Target
 }
 
 // Request is a call that asks for a route.
@@ -31,7 +31,7 @@ type Target struct {
 
 	Caller    Party             // who calls, as the called side should see it
 	Variables map[string]string // channel variables to set before the dialplan runs
-	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the trunk
+	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the exchange's default
 }
 
 // Plan is a routing decision: targets that are tried in order. A Plan has at least one target.

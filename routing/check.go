@@ -1,0 +1,203 @@
+package routing
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// RuleError says what is wrong with a rule of the configuration.
+type RuleError struct {
+	Rule    string
+	Line    int // in the configuration file; 0 where unknown
+	Problem string
+}
+
+// Error returns the problem with the rule's line and name.
+func (e *RuleError) Error() string {
+	return "check route " + strconv.Quote(e.Rule) + at(e.Line) + ": " + e.Problem
+}
+
+func at(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return " (line " + strconv.Itoa(line) + ")"
+}
+
+const (
+	reservedVariables = "TGTRUNK_"
+	maxTimeout        = 10 * time.Minute // Telegram's own limit of a ringing call is 90 s
+)
+
+// check returns the rule with everything read that Route needs, and what is wrong with it.
+func (t *Table) check(r Rule) (checked rule, problems []string) {
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if r.Name == "" {
+		r.Name = r.From + "/" + strconv.Itoa(r.Line)
+	}
+	if !plain(r.Name) {
+		refuse("its name contains control characters")
+	}
+	from, known := t.kinds[r.From]
+	if !known {
+		refuse("there is no trunk %q for calls to come from", r.From)
+	}
+	if err := r.Numbers.Validate(); err != nil {
+		refuse("%v", err)
+	}
+	checked = rule{Rule: r, numbers: make([]Number, len(r.Targets))}
+	problems = append(problems, checkMatch(r.Match, from)...)
+	checked.caller, _ = ParseNumber(r.Match.Caller, r.Numbers) // not every caller is a number: extension 101
+	if len(r.Targets) == 0 {
+		refuse("it has no target")
+	}
+	for i, target := range r.Targets {
+		number, wrong := t.checkTarget(r, from, target)
+		checked.numbers[i] = number
+		for _, p := range wrong {
+			refuse("target %d: %s", i+1, p)
+		}
+	}
+	return checked, problems
+}
+
+func checkMatch(m Match, from TrunkKind) (problems []string) {
+	if from == Account && (m.Dialled != "" || m.Prefix != "") {
+		problems = append(problems, "it can never match: calls from a Telegram account carry no dialled number")
+	}
+	if m.Dialled != "" && m.Prefix != "" {
+		problems = append(problems, "it matches a whole dialled number and a prefix; one of them is enough")
+	}
+	if m.Strip && m.Prefix == "" {
+		problems = append(problems, "there is no prefix to strip")
+	}
+	for _, text := range []string{m.Dialled, m.Prefix} {
+		if text == "" {
+			continue
+		}
+		if p := unclean(text); p != "" {
+			problems = append(problems, fmt.Sprintf("it can never match %q: %s", text, p))
+		}
+	}
+	if !plain(m.Caller) {
+		problems = append(problems, "its caller contains control characters")
+	}
+	return problems
+}
+
+// checkTarget returns the target's fixed number, if any, and what is wrong with the target.
+func (t *Table) checkTarget(r Rule, from TrunkKind, target RuleTarget) (number Number, problems []string) {
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	kind, known := t.kinds[target.Trunk]
+	switch {
+	case !known:
+		refuse("there is no trunk %q to dial", target.Trunk)
+	case target.Trunk == r.From:
+		refuse("it sends the call back to the trunk %q that the call comes from", target.Trunk)
+	case kind == Account:
+		number = checkAccountTarget(r, from, target, refuse)
+	case kind == PBX:
+		checkPBXTarget(target, refuse)
+	}
+	if target.Timeout < 0 || target.Timeout > maxTimeout {
+		refuse("timeout %v is outside 0s to %v", target.Timeout, maxTimeout)
+	}
+	for name, value := range target.Variables {
+		switch {
+		case !variableName(name):
+			refuse("variable name %q is not letters, digits and underscores", name)
+		case strings.HasPrefix(strings.ToUpper(name), reservedVariables):
+			refuse("variable %q is set by the service itself", name)
+		case !plain(value):
+			refuse("the value of variable %q contains control characters", name)
+		}
+	}
+	return number, problems
+}
+
+func checkAccountTarget(r Rule, from TrunkKind, target RuleTarget, refuse func(string, ...any)) Number {
+	if target.Context != "" || target.Extension != "" || target.Endpoint != "" {
+		refuse("context, extension and endpoint do not fit a Telegram account")
+	}
+	if target.Number == "" {
+		if from == Account {
+			refuse("it needs a number: calls from a Telegram account carry no dialled number")
+		}
+		return Number{}
+	}
+	number, err := ParseNumber(target.Number, r.Numbers)
+	if err != nil {
+		refuse("number %q: %v", target.Number, err)
+	}
+	return number
+}
+
+func checkPBXTarget(target RuleTarget, refuse func(string, ...any)) {
+	if target.Number != "" {
+		refuse("number does not fit a PBX; use extension")
+	}
+	switch {
+	case target.Endpoint != "" && (target.Context != "" || target.Extension != ""):
+		refuse("it has an endpoint and a dialplan context; one of them is enough")
+	case target.Endpoint == "" && target.Context == "":
+		refuse("it needs a dialplan context or an endpoint")
+	}
+	for _, text := range []string{target.Context, target.Extension, target.Endpoint} {
+		if !plain(text) || strings.ContainsFunc(text, unicode.IsSpace) {
+			refuse("%q contains spaces or control characters", text)
+		}
+	}
+}
+
+// conflict says why the later rule never gets a call although both are good for themselves; "" if it does.
+func conflict(earlier, later rule) string {
+	switch {
+	case earlier.sameMatch(later):
+		return fmt.Sprintf("it matches the same calls as route %q%s: lines %d and %d collide",
+			earlier.Name, at(earlier.Line), earlier.Line, later.Line)
+	case earlier.covers(later):
+		return fmt.Sprintf("it is never reached: route %q%s before it takes all of its calls", earlier.Name, at(earlier.Line))
+	}
+	return ""
+}
+
+func (r rule) sameMatch(o rule) bool {
+	return r.Match.Dialled == o.Match.Dialled && r.Match.Prefix == o.Match.Prefix && r.sameCaller(o)
+}
+
+func (r rule) sameCaller(o rule) bool {
+	return r.Match.Caller == o.Match.Caller || r.caller.Kind != 0 && r.caller.Key() == o.caller.Key()
+}
+
+// covers reports whether every call that o matches matches r too.
+func (r rule) covers(o rule) bool {
+	if r.Match.Caller != "" && !r.sameCaller(o) {
+		return false
+	}
+	switch m := r.Match; {
+	case m.Dialled != "":
+		return m.Dialled == o.Match.Dialled
+	case m.Prefix != "":
+		return strings.HasPrefix(o.Match.Dialled, m.Prefix) || strings.HasPrefix(o.Match.Prefix, m.Prefix)
+	}
+	return true
+}
+
+// plain reports whether the text is valid UTF-8 without control characters.
+func plain(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// variableName reports whether a channel variable can have that name in every PBX.
+func variableName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !isLetter(c) && c != '_' && (i == 0 || !isDigit(c)) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 64
+}

@@ -1,0 +1,170 @@
+package routing
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Variables that Route sets for a PBX, beside those the offering trunk and the rule give. Those about a user describe
+// the Telegram user who calls; one that is not known is not set.
+const (
+	VarUserID   = "TGTRUNK_USER_ID"  // digits
+	VarUsername = "TGTRUNK_USERNAME" // without '@'
+	VarPhone    = "TGTRUNK_PHONE"    // E.164 with '+'
+	VarName     = "TGTRUNK_NAME"     // display name, sanitised
+	VarNumber   = "TGTRUNK_NUMBER"   // the caller-id number: dialling it calls the user back
+	VarAccount  = "TGTRUNK_ACCOUNT"  // name of the account's trunk
+	VarDialled  = "TGTRUNK_DIALLED"  // what was dialled, sanitised
+	VarRule     = "TGTRUNK_RULE"     // the rule that decided
+	// VarTimeout is read, not set: seconds that a call from a PBX may ring, instead of what its rule says.
+	VarTimeout = "TGTRUNK_TIMEOUT"
+)
+
+const maxVariable = 256 // runes of a variable's value that came from outside
+
+// NoRouteError says that no rule takes a call.
+type NoRouteError struct{ Trunk string }
+
+// Error names the trunk whose call has no route.
+func (e *NoRouteError) Error() string {
+	return "find route: no rule takes this call from trunk " + strconv.Quote(e.Trunk)
+}
+
+// Reason is the value that callers see in TGTRUNK_REASON.
+func (e *NoRouteError) Reason() string { return "NO_ROUTE" }
+
+// Route decides where a call goes: the first rule of its trunk that matches, and no other. The error is a
+// *NumberError where what was dialled is no number, a *NoRouteError where no rule takes the call.
+func (t *Table) Route(q Request) (Plan, error) {
+	if q.Dialled != "" {
+		if problem := unclean(q.Dialled); problem != "" {
+			return Plan{}, NumberRules{}.fail(q.Dialled, 0, problem)
+		}
+	}
+	for _, r := range t.rules[q.Trunk] {
+		if r.matches(q) {
+			return t.plan(r, q)
+		}
+	}
+	return Plan{}, &NoRouteError{Trunk: q.Trunk}
+}
+
+func (r rule) matches(q Request) bool {
+	switch m := r.Match; {
+	case m.Dialled != "" && m.Dialled != q.Dialled:
+		return false
+	case !strings.HasPrefix(q.Dialled, m.Prefix):
+		return false
+	case m.Caller == "" || m.Caller == q.Caller.Number:
+		return true
+	}
+	for _, n := range q.Caller.numbers() {
+		if n.Key() == r.caller.Key() {
+			return true
+		}
+	}
+	n, err := ParseNumber(q.Caller.Number, r.Numbers)
+	return err == nil && n.Key() == r.caller.Key()
+}
+
+func (t *Table) plan(r rule, q Request) (Plan, error) {
+	dialled := q.Dialled
+	if r.Match.Strip {
+		dialled = strings.TrimPrefix(dialled, r.Match.Prefix)
+	}
+	plan := Plan{Rule: r.Name, Targets: make([]Target, len(r.Targets))}
+	for i, rt := range r.Targets {
+		target := Target{Trunk: rt.Trunk, Timeout: rt.Timeout, Caller: t.caller(r, q), Number: r.numbers[i]}
+		if s, ok := ringSeconds(q); ok && t.kinds[q.Trunk] == PBX {
+			target.Timeout = s
+		}
+		switch {
+		case t.kinds[rt.Trunk] == PBX:
+			target.Context, target.Endpoint = rt.Context, rt.Endpoint
+			target.Extension = extension(rt, dialled)
+			target.Variables = t.variables(r, rt, q, target.Caller)
+		case target.Number.Kind == 0:
+			number, err := ParseNumber(dialled, r.Numbers)
+			if err != nil {
+				return Plan{}, err
+			}
+			target.Number = number
+		}
+		if target.Variables == nil {
+			target.Variables = maps.Clone(rt.Variables)
+		}
+		plan.Targets[i] = target
+	}
+	return plan, nil
+}
+
+func extension(rt RuleTarget, dialled string) string {
+	switch {
+	case rt.Endpoint != "":
+		return ""
+	case rt.Extension != "":
+		return rt.Extension
+	case dialled != "":
+		return dialled
+	}
+	return DefaultExtension
+}
+
+// caller returns the calling party as the called side should see it.
+func (t *Table) caller(r rule, q Request) Party {
+	p := q.Caller
+	p.Name = SanitizeName(p.Name)
+	if t.kinds[q.Trunk] != Account {
+		p.Number = SanitizeName(p.Number)
+		return p
+	}
+	p.Number = r.Numbers.CallerID(p)
+	if p.Name == "" && p.Username != "" {
+		p.Name = SanitizeName("@" + p.Username)
+	}
+	return p
+}
+
+// variables returns the facts for a PBX channel: those of the offering trunk, then the rule's, then the table's own,
+// the later winning.
+func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[string]string {
+	out := make(map[string]string, len(q.Variables)+len(rt.Variables)+8)
+	for name, value := range q.Variables {
+		if variableName(name) && name != VarTimeout {
+			out[name] = sanitize(value, maxVariable)
+		}
+	}
+	maps.Copy(out, rt.Variables)
+	set := func(name, value string) {
+		delete(out, name)
+		if value = sanitize(value, maxVariable); value != "" {
+			out[name] = value
+		}
+	}
+	set(VarRule, r.Name)
+	set(VarDialled, q.Dialled)
+	set(VarName, caller.Name)
+	set(VarNumber, caller.Number)
+	set(VarUsername, caller.Username)
+	set(VarPhone, caller.Phone)
+	set(VarUserID, "")
+	if caller.UserID > 0 {
+		set(VarUserID, strconv.FormatInt(caller.UserID, 10))
+	}
+	if t.kinds[q.Trunk] == Account {
+		set(VarAccount, q.Trunk)
+	}
+	return out
+}
+
+// ringSeconds reads VarTimeout; a value that is no whole number of seconds within the limit is as good as none.
+func ringSeconds(q Request) (time.Duration, bool) {
+	s, err := strconv.Atoi(q.Variables[VarTimeout])
+	d := time.Duration(s) * time.Second
+	if err != nil || d <= 0 || d > maxTimeout {
+		return 0, false
+	}
+	return d, true
+}
