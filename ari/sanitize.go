@@ -1,0 +1,150 @@
+package ari
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Longest texts handed to Asterisk, in bytes of UTF-8. Asterisk itself cuts channel variables nowhere, but phones and
+// SIP headers do.
+const (
+	maxNameBytes   = 80
+	maxNumberBytes = 40
+	maxValueBytes  = 256
+)
+
+// cleanText makes text that strangers chose harmless wherever a dialplan may put it: it drops control, format and
+// invalid characters and everything that has a meaning in a dialplan expression, an application's arguments, a caller id,
+// a SIP header or a shell. Quotes become the typographic apostrophe, so that O'Neill stays readable. The result is valid
+// UTF-8 of at most limit bytes, without leading, trailing and doubled spaces, and cleaning it again changes nothing.
+func cleanText(s string, limit int) string {
+	var b strings.Builder
+	b.Grow(min(len(s), limit))
+	space := false
+	for _, r := range s {
+		r = cleanRune(r)
+		if r == ' ' {
+			space = b.Len() > 0
+			continue
+		}
+		if r < 0 {
+			continue
+		}
+		need := utf8.RuneLen(r)
+		if space {
+			need++
+		}
+		if b.Len()+need > limit {
+			break
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// cleanRune returns the character to write instead of r: ' ' for what separates, -1 for what is dropped.
+func cleanRune(r rune) rune {
+	switch r {
+	case '"', '\'', '`':
+		return '’'
+	case ',', ';', '|', '&', '<', '>', '(', ')', '\t', '\n', '\r':
+		return ' '
+	case '$', '{', '}', '[', ']', '\\', utf8.RuneError:
+		return -1
+	}
+	switch {
+	case unicode.IsSpace(r):
+		return ' '
+	case !unicode.IsPrint(r): // control, format (bidi overrides, zero width), surrogates, private use, unassigned
+		return -1
+	}
+	return r
+}
+
+// cleanNumber keeps of a caller number what phones can show and dialplan patterns can match.
+func cleanNumber(s string) string {
+	kept := strings.Map(func(r rune) rune {
+		if isDialChar(r) {
+			return r
+		}
+		return -1
+	}, s)
+	return kept[:min(len(kept), maxNumberBytes)]
+}
+
+// callerID returns name and number in the form `"name" <number>` that the originate request wants; "" where both are
+// unknown.
+func callerID(name, number string) string {
+	name, number = cleanText(name, maxNameBytes), cleanNumber(number)
+	switch {
+	case name == "" && number == "":
+		return ""
+	case name == "":
+		return "<" + number + ">"
+	}
+	return `"` + name + `" <` + number + ">"
+}
+
+// cleanVariables returns the variables that may be set on a channel, with their values cleaned. Names that are no plain
+// variable name, with at most the two underscores of inheritance, or one of the few harmless functions, are returned as
+// refused: others could write files or run commands (Asterisk's FILE, SHELL).
+func cleanVariables(in map[string]string) (out map[string]string, refused []string) {
+	out = make(map[string]string, len(in))
+	for name, value := range in {
+		if !validVariable(name) {
+			refused = append(refused, name)
+			continue
+		}
+		out[name] = cleanText(value, maxValueBytes)
+	}
+	return out, refused
+}
+
+// writableFunctions are the dialplan functions that may stand where a variable name is expected.
+const writableFunctions = " CALLERID CONNECTEDLINE REDIRECTING CHANNEL CDR PJSIP_HEADER JITTERBUFFER GROUP "
+
+func validVariable(name string) bool {
+	function, argument, isFunction := strings.Cut(name, "(")
+	if isFunction {
+		argument, ok := strings.CutSuffix(argument, ")")
+		return ok && strings.Contains(writableFunctions, " "+function+" ") && onlyRunes(argument, func(r rune) bool {
+			return isWord(r) || r == '-' || r == ','
+		})
+	}
+	plain := strings.TrimPrefix(strings.TrimPrefix(name, "_"), "_")
+	return plain != "" && len(plain) <= 80 && (plain[0] < '0' || plain[0] > '9') && onlyRunes(plain, isWord)
+}
+
+// validExtension reports whether text can stand as an extension in Local/extension@context.
+func validExtension(s string) bool { return s != "" && len(s) <= 80 && onlyRunes(s, isDialChar) }
+
+func validContext(s string) bool {
+	return s != "" && len(s) <= 80 && onlyRunes(s, func(r rune) bool { return isWord(r) || r == '-' || r == '.' })
+}
+
+// validEndpoint reports whether text can be an endpoint ("PJSIP/100", "PJSIP/line/sip:100@host:5060;transport=tcp").
+func validEndpoint(s string) bool {
+	technology, rest, ok := strings.Cut(s, "/")
+	return ok && technology != "" && rest != "" && len(s) <= 255 && onlyRunes(s, func(r rune) bool {
+		return r > ' ' && r < 0x7f && !strings.ContainsRune("\"'`$\\{}[]<>,|&", r)
+	})
+}
+
+// isDialChar accepts what an extension or a number is made of.
+func isDialChar(r rune) bool { return isWord(r) || strings.ContainsRune("+*#.-", r) }
+
+// isWord accepts what a variable name is made of.
+func isWord(r rune) bool {
+	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
+
+func onlyRunes(s string, accept func(rune) bool) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return !accept(r) }) < 0
+}
+
+func printable(s string) bool { return onlyRunes(s, unicode.IsPrint) }
