@@ -1,0 +1,188 @@
+package calls
+
+import (
+	"context"
+	"time"
+
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+)
+
+const (
+	discardPatience = 60 * time.Second // for all attempts to discard, while the line runs
+	discardAttempt  = 10 * time.Second // for one of them
+)
+
+// verdict is why a call is over.
+type verdict struct {
+	reason  Reason
+	remote  bool   // see Ended
+	discard bool   // Telegram must be told, if it knows the call
+	err     *Error // see Ended
+}
+
+// close ends the call. The first end wins.
+func (c *Call) close(v verdict) {
+	if c.end == nil {
+		c.end = &v
+	}
+}
+
+// ordinary is the reason of a hang-up at this moment (the table of what official clients send, TDLib CallActor).
+func (c *Call) ordinary() Reason {
+	switch c.phase {
+	case gettingGroup, requesting, waiting:
+		return Missed
+	case offered, preparing:
+		return Busy
+	}
+	return Hangup
+}
+
+// hangUp ends the call because its owner wants it.
+func (c *Call) hangUp(r Reason) {
+	if r == Ordinary || r == Migrated {
+		r = c.ordinary()
+	}
+	c.close(verdict{reason: r, discard: true})
+}
+
+// fail ends the call because it cannot go on. Before the callee has accepted, that is a missed call for its phone.
+func (c *Call) fail(err *Error) {
+	reason := Disconnect
+	if c.outgoing && c.phase < confirming && err.Kind != Insecure && err.Kind != Incompatible {
+		reason = Missed
+	}
+	c.close(verdict{reason: reason, discard: true, err: err})
+}
+
+// elsewhere ends an incoming call that another device of the account has. Discarding it would end the other's call.
+func (c *Call) elsewhere(err error) {
+	c.close(verdict{reason: Ordinary, remote: true, err: &Error{Kind: Elsewhere, Err: err}})
+}
+
+// discarded ends the call because Telegram says so.
+func (c *Call) discarded(u *tg.PhoneCallDiscarded) {
+	reason, _ := u.GetReason()
+	v := verdict{reason: reasonOf(reason), remote: true}
+	// Nobody but the account's other devices can decline an incoming call; where one of them accepts it, the reason is
+	// left out or hangup comes with the end of their call. The caller's giving up is missed.
+	open := c.phase == offered || c.phase == preparing || c.phase == accepting && !c.accepted
+	if !c.outgoing && open && (v.reason == Busy || v.reason == Ordinary) {
+		v.err = &Error{Kind: Elsewhere}
+	}
+	c.close(v)
+}
+
+func reasonOf(r tg.PhoneCallDiscardReasonClass) Reason {
+	switch r.(type) {
+	case *tg.PhoneCallDiscardReasonMissed:
+		return Missed
+	case *tg.PhoneCallDiscardReasonBusy:
+		return Busy
+	case *tg.PhoneCallDiscardReasonHangup:
+		return Hangup
+	case *tg.PhoneCallDiscardReasonDisconnect:
+		return Disconnect
+	case *tg.PhoneCallDiscardReasonMigrateConferenceCall:
+		return Migrated
+	}
+	return Ordinary
+}
+
+func (r Reason) tl() tg.PhoneCallDiscardReasonClass {
+	switch r {
+	case Missed:
+		return &tg.PhoneCallDiscardReasonMissed{}
+	case Busy:
+		return &tg.PhoneCallDiscardReasonBusy{}
+	case Disconnect:
+		return &tg.PhoneCallDiscardReasonDisconnect{}
+	}
+	return &tg.PhoneCallDiscardReasonHangup{}
+}
+
+// finish tells everybody that the call is over: Telegram and the owner at the same time, so that neither waits for
+// the other.
+func (c *Call) finish() {
+	c.mail.close()
+	c.timer.Stop()
+	if c.media.refused != nil {
+		c.media.refused.Stop()
+	}
+	var duration time.Duration
+	if !c.media.since.IsZero() {
+		duration = time.Since(c.media.since)
+	}
+	c.jobs.cancel()
+	cleared := make(chan struct{})
+	go func() {
+		defer close(cleared)
+		c.clear(duration)
+	}()
+	c.stopMedia()
+	v := c.end
+	log := c.log
+	if v.err != nil {
+		log = log.With("error", v.err)
+	}
+	log.Info("ended call", "reason", v.reason.String(), "remote", v.remote, "duration", duration.Round(time.Millisecond))
+	c.emit(Ended{Reason: v.reason, Remote: v.remote, Duration: duration, Err: v.err})
+	close(c.events)
+	<-cleared
+	c.jobs.group.Wait()
+}
+
+// clear takes the call off the line and off Telegram. A phone.requestCall that is still on its way is awaited, or the
+// callee's phone would ring for nobody.
+func (c *Call) clear(duration time.Duration) {
+	if c.phase == requesting && c.id == 0 {
+		select {
+		case p := <-c.placed:
+			if p.err == nil {
+				c.learn(p.call)
+			}
+		case <-c.base.Done():
+		}
+	}
+	if c.id == 0 {
+		return
+	}
+	c.line.forget(c, c.id)
+	if c.end.discard {
+		c.discard(duration)
+	}
+}
+
+// discard tells Telegram, again if need be, within bounds.
+func (c *Call) discard(duration time.Duration) {
+	ctx, cancel := context.WithTimeout(c.base, discardPatience)
+	defer cancel()
+	request := &tg.PhoneDiscardCallRequest{
+		Peer: c.input(), Duration: int(duration / time.Second), Reason: c.end.reason.tl(),
+	}
+	for delay := retryDelay; ; delay *= 2 {
+		err := c.tryDiscard(ctx, request)
+		if err == nil || tgerr.Is(err, "CALL_ALREADY_DECLINED", "CALL_PEER_INVALID", "CALL_NOT_ACTIVE") {
+			return
+		}
+		if classify(err).Kind == Unauthorized {
+			c.log.Warn("call could not be discarded", "error", err)
+			return
+		}
+		if wait, flood := tgerr.AsFloodWait(err); flood {
+			delay = max(delay, wait)
+		}
+		if !sleep(ctx, delay) {
+			c.log.Warn("call could not be discarded", "error", err)
+			return
+		}
+	}
+}
+
+func (c *Call) tryDiscard(ctx context.Context, r *tg.PhoneDiscardCallRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, discardAttempt)
+	defer cancel()
+	_, err := c.line.opts.API.PhoneDiscardCall(ctx, r)
+	return err
+}

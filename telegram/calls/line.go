@@ -1,0 +1,266 @@
+package calls
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gotd/td/tg"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
+)
+
+// API is what a Line asks of Telegram; *tg.Client has it all. It must not sleep over flood waits.
+type API interface {
+	MessagesGetDhConfig(context.Context, *tg.MessagesGetDhConfigRequest) (tg.MessagesDhConfigClass, error)
+	PhoneRequestCall(context.Context, *tg.PhoneRequestCallRequest) (*tg.PhonePhoneCall, error)
+	PhoneReceivedCall(context.Context, tg.InputPhoneCall) (bool, error)
+	PhoneAcceptCall(context.Context, *tg.PhoneAcceptCallRequest) (*tg.PhonePhoneCall, error)
+	PhoneConfirmCall(context.Context, *tg.PhoneConfirmCallRequest) (*tg.PhonePhoneCall, error)
+	PhoneDiscardCall(context.Context, *tg.PhoneDiscardCallRequest) (tg.UpdatesClass, error)
+	PhoneSendSignalingData(context.Context, *tg.PhoneSendSignalingDataRequest) (bool, error)
+}
+
+// ReceivedMode says whether Telegram is told that an incoming call has been received.
+type ReceivedMode uint8
+
+// The modes.
+const (
+	// ReceivedNever takes any number of incoming calls at once. Callers see "waiting" and give up after 20 s.
+	ReceivedNever ReceivedMode = iota
+	// ReceivedAtOnce lets callers hear ringing for up to 90 s; Telegram refuses every other incoming call meanwhile.
+	ReceivedAtOnce
+)
+
+// Timeouts bounds the phases of a call. Zero fields get the defaults of help.getConfig.
+type Timeouts struct {
+	Request time.Duration // for one API request that sets a call up; default 15 s
+	Receive time.Duration // outgoing: until a device has the call; incoming: until the caller has confirmed; default 20 s
+	Ring    time.Duration // until the call is accepted, from its reception on; default 90 s
+	Connect time.Duration // from the key to the first moment of media; default 30 s
+	Discard time.Duration // all attempts to discard a call together; default 5 s
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	set(&t.Request, 15*time.Second)
+	set(&t.Receive, 20*time.Second)
+	set(&t.Ring, 90*time.Second)
+	set(&t.Connect, 30*time.Second)
+	set(&t.Discard, 5*time.Second)
+	return t
+}
+
+// Options shapes a Line. API and Self are required.
+type Options struct {
+	API      API
+	Self     int64            // the account's user id
+	Net      *voip.Net        // shared sockets; nil: every call opens its own
+	Versions []string         // library versions we offer, best first; default signaling.Versions()
+	Received ReceivedMode     //
+	Timeouts Timeouts         //
+	Incoming func(*Call)      // every incoming call; must not block; nil: they are ignored
+	Now      func() time.Time // Telegram's clock; default ours
+	Log      *slog.Logger     // nil discards
+}
+
+// Line is all calls of one account.
+type Line struct {
+	opts      Options
+	newEngine func(voip.Config) (engine, error) // voip's, or a test's
+	groups    groups
+	log       *slog.Logger
+
+	mu      sync.Mutex
+	state   lineState
+	ending  chan struct{}   // closed when Run's ctx has ended
+	base    context.Context // of the last requests; ends some seconds after ending
+	calls   map[int64]*Call // by call id, from the moment the id is known to the end
+	parked  parking         // what came for ids that are not known yet
+	over    graveyard       // ids of calls that have ended
+	running sync.WaitGroup  // one for every call
+}
+
+type lineState uint8
+
+const (
+	lineNew lineState = iota
+	lineUp
+	lineDown
+)
+
+// errLineClosed is behind an Error of kind Closed.
+var errLineClosed = errors.New("the line is not running")
+
+// New makes the line of an account; nothing runs until Run.
+func New(o Options) *Line {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if len(o.Versions) == 0 {
+		o.Versions = defaultVersions()
+	}
+	o.Timeouts = o.Timeouts.withDefaults()
+	return &Line{
+		opts:      o,
+		newEngine: newVoip,
+		log:       o.Log,
+		ending:    make(chan struct{}),
+		base:      context.Background(),
+		calls:     make(map[int64]*Call),
+		parked:    make(parking),
+		over:      make(graveyard),
+	}
+}
+
+// Run carries the calls until ctx ends, which ends and discards all of them; it returns nil when that is done, some
+// seconds after ctx at the latest. It is called once. The API must answer until Run has returned.
+func (l *Line) Run(ctx context.Context) error {
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	l.mu.Lock()
+	if l.state != lineNew {
+		l.mu.Unlock()
+		return errors.New("line has been run before")
+	}
+	l.state, l.base = lineUp, base
+	l.mu.Unlock()
+
+	<-ctx.Done()
+	l.mu.Lock()
+	l.state = lineDown
+	l.mu.Unlock()
+	close(l.ending)
+	limit := time.AfterFunc(l.opts.Timeouts.Discard, cancel)
+	defer limit.Stop()
+	l.running.Wait()
+	return nil
+}
+
+// Place calls a user and returns at once; what becomes of it comes as the call's events.
+func (l *Line) Place(peer tg.InputUserClass) *Call {
+	c := newCall(l, true)
+	c.target = peer
+	if u, ok := peer.(*tg.InputUser); ok {
+		c.facts.participant.Store(u.UserID)
+	}
+	if !l.start(c) {
+		c.refuse(&Error{Kind: Closed, Err: errLineClosed})
+	}
+	return c
+}
+
+// start lets the call's goroutine go, unless the line is down.
+func (l *Line) start(c *Call) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.startLocked(c)
+}
+
+func (l *Line) startLocked(c *Call) bool {
+	if l.state != lineUp {
+		return false
+	}
+	c.base = l.base
+	l.running.Go(c.run)
+	return true
+}
+
+// HandleCall takes an updatePhoneCall. It never blocks and never fails.
+func (l *Line) HandleCall(_ context.Context, u *tg.UpdatePhoneCall) error {
+	if u.PhoneCall == nil {
+		return nil
+	}
+	if requested, ok := u.PhoneCall.(*tg.PhoneCallRequested); ok {
+		if c := l.admit(requested); c != nil {
+			l.opts.Incoming(c)
+		}
+		return nil
+	}
+	l.deliver(u.PhoneCall.GetID(), parcel{call: u.PhoneCall})
+	return nil
+}
+
+// HandleSignaling takes an updatePhoneCallSignalingData. It never blocks and never fails.
+func (l *Line) HandleSignaling(_ context.Context, u *tg.UpdatePhoneCallSignalingData) error {
+	l.deliver(u.PhoneCallID, parcel{signal: u.Data})
+	return nil
+}
+
+// deliver brings what came for a call to the call, or parks it where the call is not known (yet).
+func (l *Line) deliver(id int64, p parcel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.calls[id]; c != nil {
+		c.post(p)
+		return
+	}
+	if l.over.has(id, time.Now()) || l.state != lineUp {
+		return
+	}
+	if !l.parked.put(id, p, time.Now()) {
+		l.log.Debug("dropped update of an unknown call", "call", id)
+	}
+}
+
+// admit makes a call of a phoneCallRequested, or returns nil where there is nothing to do for us: a call that is known
+// already (updates come twice after a gap), one of our own, or one whose caller has long given up.
+func (l *Line) admit(r *tg.PhoneCallRequested) *Call {
+	log := l.log.With("call", r.ID, "peer", r.AdminID)
+	if l.opts.Incoming == nil || r.AdminID == l.opts.Self || r.ParticipantID != l.opts.Self {
+		log.Debug("ignored call that is not for this account")
+		return nil
+	}
+	if age := l.opts.Now().Sub(time.Unix(int64(r.Date), 0)); age > l.opts.Timeouts.Ring {
+		log.Info("ignored call that came too late", "age", age.Round(time.Second))
+		return nil
+	}
+	c := newCall(l, false)
+	c.id, c.accessHash, c.commitment = r.ID, r.AccessHash, r.GAHash
+	c.facts.id.Store(r.ID)
+	c.facts.admin.Store(r.AdminID)
+	c.facts.participant.Store(r.ParticipantID)
+	c.log = log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[r.ID] != nil || l.over.has(r.ID, time.Now()) || !l.startLocked(c) {
+		return nil
+	}
+	l.register(c, r.ID)
+	return c
+}
+
+// adopt makes the call known by the id that phone.requestCall has given it.
+func (l *Line) adopt(c *Call, id int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.register(c, id)
+}
+
+// register hands the call what came before it. l.mu is held.
+func (l *Line) register(c *Call, id int64) {
+	l.calls[id] = c
+	for _, p := range l.parked.take(id, time.Now()) {
+		c.post(p)
+	}
+}
+
+// forget is called when a call has ended, before it is discarded.
+func (l *Line) forget(c *Call, id int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls[id] == c {
+		delete(l.calls, id)
+	}
+	l.parked.take(id, time.Now())
+	l.over.put(id, time.Now())
+}
