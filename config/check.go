@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // The values of an account's `calls`.
@@ -27,15 +29,13 @@ var (
 	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	apiHashPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	phonePattern   = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	countryPattern = regexp.MustCompile(`^[1-9][0-9]{0,3}$`)
-	prefixPattern  = regexp.MustCompile(`^[0-9*#+]{1,8}$`)
 )
 
 // checker collects everything that is wrong with a decoded configuration.
 type checker struct {
 	config   *Config
 	root     ast.Node
-	trunks   map[string]string // name -> "account" or "pbx"
+	trunks   map[string]routing.TrunkKind
 	problems Problems
 }
 
@@ -48,7 +48,7 @@ func (c *checker) problem(way []any, format string, args ...any) {
 func at(way ...any) []any { return way }
 
 func (c *checker) all() {
-	c.trunks = map[string]string{}
+	c.trunks = map[string]routing.TrunkKind{}
 	c.general()
 	for i := range c.config.Accounts {
 		c.account(i)
@@ -62,12 +62,7 @@ func (c *checker) all() {
 	if len(c.config.PBX) == 0 {
 		c.problem(at("pbx"), "no PBX: list at least one link under pbx")
 	}
-	for i := range c.config.Routes {
-		c.route(i)
-	}
-	if len(c.config.Routes) == 0 {
-		c.problem(at("routes"), "no route: no call could go anywhere; list at least one under routes")
-	}
+	c.routes()
 }
 
 func (c *checker) general() {
@@ -95,15 +90,15 @@ func (c *checker) general() {
 	}
 }
 
-func (c *checker) name(way []any, kind, name string) {
+func (c *checker) name(way []any, kind routing.TrunkKind, name string) {
 	switch previous := c.trunks[name]; {
 	case name == "":
-		c.problem(way, "%s without a name", kind)
+		c.problem(way, "%v without a name", kind)
 	case !namePattern.MatchString(name):
 		c.trunks[name] = kind // the routes that mention it are not wrong as well
 		c.problem(way, "name %q: use up to 32 of a-z, 0-9, '-' and '_', a letter or digit first", name)
-	case previous != "":
-		c.problem(way, "name %q is already that of another %s: trunks have names of their own", name, previous)
+	case previous != 0:
+		c.problem(way, "name %q is already that of another %v: trunks have names of their own", name, previous)
 	default:
 		c.trunks[name] = kind
 	}
@@ -111,7 +106,7 @@ func (c *checker) name(way []any, kind, name string) {
 
 func (c *checker) account(i int) {
 	a := &c.config.Accounts[i]
-	c.name(at("accounts", i, "name"), "account", a.Name)
+	c.name(at("accounts", i, "name"), routing.Account, a.Name)
 	if a.APIID <= 0 {
 		c.problem(at("accounts", i, "api_id"), "account %s: api_id is missing; Telegram gives it at my.telegram.org", a.Name)
 	}
@@ -130,7 +125,7 @@ func (c *checker) account(i int) {
 
 func (c *checker) pbx(i int) {
 	p := &c.config.PBX[i]
-	c.name(at("pbx", i, "name"), "pbx", p.Name)
+	c.name(at("pbx", i, "name"), routing.PBX, p.Name)
 	if p.Asterisk == nil {
 		c.problem(at("pbx", i), "pbx %s: say what it is, with a section asterisk", p.Name)
 		return
@@ -156,69 +151,6 @@ func (c *checker) pbx(i int) {
 		}
 	}
 	c.duration(at("pbx", i, "asterisk", "timeout"), a.Timeout, time.Second, time.Minute)
-}
-
-func (c *checker) route(i int) {
-	r := &c.config.Routes[i]
-	r.Line = lineOf(c.root, "routes", i)
-	if r.Name == "" {
-		r.Name = "route-" + strconv.Itoa(i+1)
-	}
-	for key, trunk := range map[string]string{"from": r.From, "to": r.To} {
-		if c.trunks[trunk] == "" {
-			c.problem(at("routes", i, key), "route %s: %s: no account and no pbx has the name %q", r.Name, key, trunk)
-		}
-	}
-	into := c.trunks[r.To]
-	if into != "" && into == c.trunks[r.From] {
-		c.problem(at("routes", i, "to"), "route %s goes from %s to %s: routes lead from a pbx to an account or back", r.Name, r.From, r.To)
-		return
-	}
-	switch into {
-	case "pbx":
-		c.routeToPBX(i)
-	case "account":
-		c.routeToAccount(i)
-	}
-	if r.Timeout != 0 {
-		c.duration(at("routes", i, "timeout"), r.Timeout, time.Second, 10*time.Minute)
-	}
-}
-
-func (c *checker) routeToPBX(i int) {
-	r := &c.config.Routes[i]
-	dialplan := r.Context != "" || r.Extension != ""
-	switch {
-	case r.Endpoint != "" && dialplan:
-		c.problem(at("routes", i, "endpoint"), "route %s: either endpoint, or context and extension", r.Name)
-	case r.Endpoint == "" && (r.Context == "" || r.Extension == ""):
-		c.problem(at("routes", i), "route %s: say where the call enters %s: context and extension, or endpoint", r.Name, r.To)
-	}
-	if r.Prefix != "" || r.Dialled != "" {
-		c.problem(at("routes", i), "route %s: prefix and dialled belong to routes from a pbx: a call to an account has no dialled number", r.Name)
-	}
-	c.numbers(i)
-}
-
-func (c *checker) routeToAccount(i int) {
-	r := &c.config.Routes[i]
-	if r.Context != "" || r.Extension != "" || r.Endpoint != "" || len(r.Variables) > 0 {
-		c.problem(at("routes", i), "route %s: context, extension, endpoint and variables belong to routes to a pbx", r.Name)
-	}
-	if r.Prefix != "" && r.Dialled != "" {
-		c.problem(at("routes", i, "dialled"), "route %s: either prefix or dialled", r.Name)
-	}
-	c.numbers(i)
-}
-
-func (c *checker) numbers(i int) {
-	n := c.config.Routes[i].Numbers
-	if !prefixPattern.MatchString(n.UserIDPrefix) {
-		c.problem(at("routes", i, "numbers", "user_id_prefix"), "user_id_prefix %q: up to 8 of 0-9, '*', '#' and '+'", n.UserIDPrefix)
-	}
-	if n.Country != "" && !countryPattern.MatchString(n.Country) {
-		c.problem(at("routes", i, "numbers", "country"), "country %q: a calling code of 1 to 4 digits, such as 49", n.Country)
-	}
 }
 
 func (c *checker) duration(way []any, d, least, most time.Duration) {

@@ -3,11 +3,14 @@ package config
 import (
 	"crypto/rsa"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Config is one tgtrunk.yaml, checked and with defaults filled in.
 type Config struct {
-	Path string `yaml:"-"` // the file it came from
+	Path  string         `yaml:"-"` // the file it came from
+	Table *routing.Table `yaml:"-"` // what Routes say
 
 	Data     string    `yaml:"data"` // directory of the store: Telegram sessions, peers
 	Log      Log       `yaml:"log"`
@@ -74,24 +77,35 @@ type RTP struct {
 
 // Route says which calls go where.
 type Route struct {
-	Name      string            `yaml:"name"`
-	From      string            `yaml:"from"` // trunk
-	To        string            `yaml:"to"`   // trunk
-	Dialled   string            `yaml:"dialled"`
-	Prefix    string            `yaml:"prefix"`
-	Context   string            `yaml:"context"`
-	Extension string            `yaml:"extension"`
-	Endpoint  string            `yaml:"endpoint"`
-	Timeout   time.Duration     `yaml:"timeout"`
-	Variables map[string]string `yaml:"variables"`
-	Numbers   Numbers           `yaml:"numbers"`
-	Line      int               `yaml:"-"` // of the route in the file
+	Name      string  `yaml:"name"`
+	From      string  `yaml:"from"`    // trunk the call comes from
+	Dialled   string  `yaml:"dialled"` // takes only calls to exactly this,
+	Prefix    string  `yaml:"prefix"`  // or only those that begin so
+	Strip     bool    `yaml:"strip"`   // take the prefix off
+	Caller    string  `yaml:"caller"`  // takes only calls from this caller
+	Numbers   Numbers `yaml:"numbers"`
+	Target    `yaml:",inline"`
+	Otherwise []Target `yaml:"otherwise"` // tried in order when the target before fails
 }
 
-// Numbers says how dialled text is read and callers are shown.
+// Target is where a route leads.
+type Target struct {
+	To        string            `yaml:"to"`        // trunk to dial
+	Number    string            `yaml:"number"`    // account: call this instead of what was dialled
+	Context   string            `yaml:"context"`   // pbx: dialplan context and
+	Extension string            `yaml:"extension"` // extension to enter, or
+	Endpoint  string            `yaml:"endpoint"`  // an endpoint to ring
+	Timeout   time.Duration     `yaml:"timeout"`   // how long it may ring
+	Variables map[string]string `yaml:"variables"` // pbx: channel variables
+}
+
+// Numbers says how dialled text is read and callers are shown; see routing.NumberRules.
 type Numbers struct {
-	UserIDPrefix string `yaml:"user_id_prefix"`
-	Country      string `yaml:"country"`
+	UserIDPrefix        string `yaml:"user_id_prefix"`
+	InternationalPrefix string `yaml:"international_prefix"`
+	Country             string `yaml:"country"`
+	NationalPrefix      string `yaml:"national_prefix"`
+	NationalDigits      int    `yaml:"national_digits"`
 }
 
 // Limits protects the machine and the account.
@@ -123,9 +137,6 @@ func (c *Config) fillDefaults() {
 			setDefault(&a.RTP.Listen, "127.0.0.1:0")
 			setDefault(&a.Timeout, 5*time.Second)
 		}
-	}
-	for i := range c.Routes {
-		setDefault(&c.Routes[i].Numbers.UserIDPrefix, "*")
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 func TestExampleLoads(t *testing.T) {
@@ -21,11 +23,19 @@ func TestExampleLoads(t *testing.T) {
 	if got := c.Accounts[0].APIHash.Reveal(); got != "0123456789abcdef0123456789abcdef" {
 		t.Errorf("api_hash is %q", got)
 	}
-	if c.Routes[0].Line == 0 || c.Routes[1].Line <= c.Routes[0].Line {
-		t.Errorf("routes stand at lines %d and %d", c.Routes[0].Line, c.Routes[1].Line)
-	}
 	if c.Routes[0].Timeout != time.Minute || c.Routes[1].Numbers.Country != "49" {
 		t.Errorf("routes are %+v", c.Routes)
+	}
+}
+
+func TestRoutesBecomeATable(t *testing.T) {
+	c, err := Load("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.Table.Route(routing.Request{Trunk: "office", Dialled: "*123456789"})
+	if err != nil || len(plan.Targets) != 1 || plan.Targets[0].Trunk != "sales" || plan.Targets[0].Number.UserID != 123456789 {
+		t.Errorf("the plan is %+v, %v", plan, err)
 	}
 }
 
@@ -36,7 +46,7 @@ func TestDefaults(t *testing.T) {
 	}
 	a := c.Accounts[0]
 	if a.Calls != CallsMulti || a.ReachedIn != 15*time.Second || c.PBX[0].Asterisk.App != "tgtrunk" ||
-		c.Routes[0].Numbers.UserIDPrefix != "*" || c.Limits.Calls != 200 {
+		c.Limits.Calls != 200 {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 }

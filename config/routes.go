@@ -1,0 +1,62 @@
+package config
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// routes builds the routing table; package routing judges the routes, and each problem gets its line.
+func (c *checker) routes() {
+	if len(c.config.Routes) == 0 {
+		c.problem(at("routes"), "no route: no call could go anywhere; list at least one under routes")
+		return
+	}
+	rules := make([]routing.Rule, len(c.config.Routes))
+	for i, r := range c.config.Routes {
+		rules[i] = r.rule(i, lineOf(c.root, "routes", i))
+	}
+	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Rules: rules})
+	for _, err := range unjoin(err) {
+		problem := Problem{Path: c.config.Path, Text: err.Error()}
+		var rule *routing.RuleError
+		if errors.As(err, &rule) {
+			problem.Line, problem.Text = rule.Line, "route "+rule.Rule+": "+rule.Problem
+		}
+		c.problems = append(c.problems, problem)
+	}
+	c.config.Table = table
+}
+
+func (r Route) rule(i, line int) routing.Rule {
+	if r.Name == "" {
+		r.Name = "route-" + strconv.Itoa(i+1)
+	}
+	rule := routing.Rule{
+		Name: r.Name, Line: line, From: r.From,
+		Match: routing.Match{Dialled: r.Dialled, Prefix: r.Prefix, Strip: r.Strip, Caller: r.Caller},
+		Numbers: routing.NumberRules{
+			UserIDPrefix: r.Numbers.UserIDPrefix, InternationalPrefix: r.Numbers.InternationalPrefix,
+			CountryCode: r.Numbers.Country, NationalPrefix: r.Numbers.NationalPrefix, NationalDigits: r.Numbers.NationalDigits,
+		},
+	}
+	for _, t := range append([]Target{r.Target}, r.Otherwise...) {
+		rule.Targets = append(rule.Targets, routing.RuleTarget{
+			Trunk: t.To, Number: t.Number, Context: t.Context, Extension: t.Extension, Endpoint: t.Endpoint,
+			Timeout: t.Timeout, Variables: t.Variables,
+		})
+	}
+	return rule
+}
+
+// unjoin returns the errors that errors.Join has put together.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is a join
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
