@@ -33,6 +33,7 @@ const (
 	MediaFailed Reason = "MEDIA"           // audio never came up, or broke down for good
 	Elsewhere   Reason = "ELSEWHERE"       // answered or declined on another device of the account
 	AccountDown Reason = "ACCOUNT_DOWN"    // the trunk to dial is logged out or not connected
+	Congestion  Reason = "CONGESTION"      // no room for another call, here or in the PBX, or shutting down
 	Failure     Reason = "FAILURE"         // anything else: see the log
 )
 
@@ -48,7 +49,7 @@ type Cause struct {
 var q850 = map[Reason]Q850{
 	Normal: 16, Cancelled: 16, Flood: 42, PeerFlood: 42, Budget: 42, Unreachable: 20, NoAnswer: 19, Busy: 17,
 	Declined: 21, Privacy: 21, Blocked: 21, NoDialog: 1, NotFound: 1, NoRoute: 3, BadNumber: 28, OldClient: 58,
-	MediaFailed: 38, Elsewhere: 26, AccountDown: 27, Failure: 38,
+	MediaFailed: 38, Elsewhere: 26, AccountDown: 27, Congestion: 34, Failure: 38,
 }
 
 // CauseOf returns the cause that goes with a reason.
@@ -81,7 +82,7 @@ func CauseFromQ850(code Q850) Cause {
 	case 28:
 		c.Reason = BadNumber
 	case 34, 42:
-		c.Reason = Flood
+		c.Reason = Congestion
 	case 58, 65, 88:
 		c.Reason = MediaFailed
 	}
@@ -107,12 +108,16 @@ func (c Cause) String() string {
 	return string(c.Reason) + " (Q.850 " + strconv.Itoa(int(c.Q850)) + ")"
 }
 
-// CauseFromError returns the verdict that an error carries through a method Cause() Cause anywhere in its chain,
-// and the Failure cause for an error without one.
+// CauseFromError returns the verdict that an error carries anywhere in its chain: a method Cause() Cause, or
+// Reason() string of a package that does not know bridge (routing). It is the Failure cause for an error without one.
 func CauseFromError(err error) Cause {
 	var verdict interface{ Cause() Cause }
 	if errors.As(err, &verdict) {
 		return verdict.Cause()
+	}
+	var word interface{ Reason() string }
+	if errors.As(err, &word) {
+		return CauseOf(Reason(word.Reason()))
 	}
 	return CauseOf(Failure)
 }

@@ -44,7 +44,7 @@ type Leg interface {
 // Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Ended.
 type Event interface{ event() }
 
-// Reached says that the called device has been found (Telegram: receive_date) and begins to ring.
+// Reached says that the called device has been found (Telegram: receive_date) and begins to ring. The caller is rung back.
 type Reached struct{}
 
 // Ringing says that the called party is being alerted.
@@ -53,7 +53,8 @@ type Ringing struct{}
 // Answered says that the called party has accepted; audio may take a moment longer.
 type Answered struct{}
 
-// Media carries the leg's audio at the moment it becomes usable.
+// Media carries the leg's audio at the moment it becomes usable. The flow stays the leg's, which closes it when it ends;
+// its Stats stay readable after that. A second Media replaces the first.
 type Media struct{ Flow media.Flow }
 
 // Digit is a DTMF digit from this leg's party: 0-9, A-D, * or #.
@@ -62,7 +63,8 @@ type Digit struct{ Digit byte }
 // Held says that this leg's party put the call on hold (On) or took it back.
 type Held struct{ On bool }
 
-// Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up.
+// Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up. A leg that
+// was ordered to hang up ends with the cause of that order, unless its party was faster.
 type Ended struct {
 	Cause Cause
 	Err   error
@@ -76,5 +78,8 @@ func (Digit) event()    {}
 func (Held) event()     {}
 func (Ended) event()    {}
 
-// ToneSender is a Leg that can send DTMF digits to its party.
+// ToneSender is a Leg that can send DTMF digits to its party. Like every order it does not block.
 type ToneSender interface{ SendDigit(digit byte) }
+
+// Holder is a Leg that can tell its party that the other one has put the call on hold, or has taken it back.
+type Holder interface{ Hold(on bool) }
