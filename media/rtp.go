@@ -1,40 +1,222 @@
 package media
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+const (
+	rtpReadBuffer  = 4 << 20 // bytes in the kernel; it silently gives less where net.core.rmem_max is small
+	rtpMaxDatagram = 1 << 16
+	// A PBX goes on sending for a moment after its call has ended; that is nobody's mistake.
+	rtpFarewell     = 5 * time.Second
+	rtpStrangerLogs = 10 * time.Second
 )
 
 // RTPOptions say where an RTPPort listens.
 type RTPOptions struct {
 	Listen    string       // "ip:port"; port 0 takes any free one
-	Advertise string       // ip or ip:port the PBX is told to send to, where that is not the local address
+	Advertise string       // "ip" or "ip:port" the PBX is told to send to, where that is not the local address
 	Log       *slog.Logger // default: discard
 }
 
-// RTPPort is one UDP socket that carries the RTP of all calls of a PBX link.
-type RTPPort struct{}
+// RTPPort is one UDP socket that carries the RTP of all calls of a PBX link, told apart by the address they come
+// from. One goroutine reads it, and handles each packet to its end.
+type RTPPort struct {
+	conn      *net.UDPConn
+	local     netip.AddrPort
+	advertise netip.AddrPort
+	log       *slog.Logger
+	done      chan struct{} // closed when the reader has ended
+	closing   atomic.Bool
 
-// ListenRTP opens the socket and starts its reader.
-func ListenRTP(o RTPOptions) (*RTPPort, error) { return nil, ErrClosed }
+	mu    sync.Mutex                                  // guards changes of flows
+	flows atomic.Pointer[map[netip.AddrPort]*rtpFlow] // never changed, only replaced
 
-// Open returns the flow of one call: what comes from remote is its audio, and what it is given goes there.
-// A second Open for the same remote takes over; the first flow is closed.
+	strangers atomic.Uint64
+	malformed atomic.Uint64
+
+	packet rtp.Packet // reader only, as all below
+	audio  Packet
+	warned time.Time // last log line about a stranger
+	unsaid uint64    // strangers since then
+}
+
+// ListenRTP opens the socket and starts its reader, which Close ends.
+func ListenRTP(o RTPOptions) (*RTPPort, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	listen, err := netip.ParseAddrPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen for RTP: want ip:port: %w", err)
+	}
+	network := "udp4" // or else IPv4 peers would appear with mapped IPv6 addresses
+	if listen.Addr().Is6() && !listen.Addr().Is4In6() {
+		network = "udp6"
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(listen))
+	if err != nil {
+		return nil, fmt.Errorf("listen for RTP: %w", err)
+	}
+	p := &RTPPort{conn: conn, local: plainAddr(conn.LocalAddr().(*net.UDPAddr).AddrPort()), done: make(chan struct{})}
+	p.log = o.Log.With("rtp", p.local.String())
+	if p.advertise, err = advertised(o.Advertise, p.local); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen for RTP: %w", err), conn.Close())
+	}
+	if err := conn.SetReadBuffer(rtpReadBuffer); err != nil {
+		p.log.Warn("enlarge receive buffer", "err", err)
+	}
+	p.flows.Store(&map[netip.AddrPort]*rtpFlow{})
+	go p.read()
+	return p, nil
+}
+
+func advertised(want string, local netip.AddrPort) (netip.AddrPort, error) {
+	if want == "" {
+		return local, nil
+	}
+	if addr, err := netip.ParseAddr(want); err == nil {
+		return netip.AddrPortFrom(addr, local.Port()), nil
+	}
+	both, err := netip.ParseAddrPort(want)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("advertise %q: want ip or ip:port", want)
+	}
+	return both, nil
+}
+
+// Open returns the flow of one call: what comes from remote is its audio, and what it is given goes there with this
+// payload type. A second Open for the same remote takes over, and closes the first flow.
 func (p *RTPPort) Open(remote netip.AddrPort, f Format, payloadType uint8) (Flow, error) {
-	return nil, ErrClosed
+	if err := checkFormat(f); err != nil {
+		return nil, fmt.Errorf("open RTP flow: %w", err)
+	}
+	remote = plainAddr(remote)
+	if !remote.IsValid() || remote.Port() == 0 || remote.Addr().IsUnspecified() ||
+		remote.Addr().Is4() != p.local.Addr().Is4() {
+		return nil, fmt.Errorf("open RTP flow: no address to talk to: %s", remote)
+	}
+	if payloadType > 127 {
+		return nil, fmt.Errorf("open RTP flow: payload type %d is over 127", payloadType)
+	}
+	flow := newRTPFlow(p, remote, f, payloadType)
+	p.mu.Lock()
+	if p.closing.Load() {
+		p.mu.Unlock()
+		return nil, fmt.Errorf("open RTP flow: %w", ErrClosed)
+	}
+	flows := p.living(time.Now())
+	before := flows[remote]
+	flows[remote] = flow
+	p.flows.Store(&flows)
+	p.mu.Unlock()
+	if before != nil && before.end() {
+		p.log.Warn("another call took over the audio of an address", "remote", remote.String())
+	}
+	return flow, nil
+}
+
+// living returns a copy of the flows without those that ended a while ago. p.mu is held.
+func (p *RTPPort) living(now time.Time) map[netip.AddrPort]*rtpFlow {
+	flows := maps.Clone(*p.flows.Load())
+	maps.DeleteFunc(flows, func(_ netip.AddrPort, f *rtpFlow) bool {
+		ended := f.endedAt()
+		return !ended.IsZero() && now.Sub(ended) > rtpFarewell
+	})
+	return flows
 }
 
 // LocalAddr returns the address the socket is bound to.
-func (p *RTPPort) LocalAddr() netip.AddrPort { return netip.AddrPort{} }
+func (p *RTPPort) LocalAddr() netip.AddrPort { return p.local }
 
 // Advertised returns the address to tell the PBX: Advertise, or the local address.
-func (p *RTPPort) Advertised() netip.AddrPort { return netip.AddrPort{} }
+func (p *RTPPort) Advertised() netip.AddrPort { return p.advertise }
 
 // Strangers returns how many packets came from an address without a flow.
-func (p *RTPPort) Strangers() uint64 { return 0 }
+func (p *RTPPort) Strangers() uint64 { return p.strangers.Load() }
 
-// Malformed returns how many packets were not RTP.
-func (p *RTPPort) Malformed() uint64 { return 0 }
+// Malformed returns how many packets from the address of a flow were not RTP.
+func (p *RTPPort) Malformed() uint64 { return p.malformed.Load() }
 
-// Close closes the socket and every flow, and returns when the reader has ended.
-func (p *RTPPort) Close() error { return nil }
+// Close closes the socket and every flow, and returns when the reader has ended. It is idempotent, and must not be
+// called from within a Sink.
+func (p *RTPPort) Close() error {
+	p.mu.Lock()
+	first := !p.closing.Swap(true)
+	flows := *p.flows.Load()
+	p.mu.Unlock()
+	var err error
+	if first {
+		err = p.conn.Close()
+	}
+	<-p.done
+	for _, f := range flows {
+		f.end()
+	}
+	if err != nil {
+		return fmt.Errorf("close RTP port: %w", err)
+	}
+	return nil
+}
+
+// read is the port's goroutine.
+func (p *RTPPort) read() {
+	defer close(p.done)
+	buffer := make([]byte, rtpMaxDatagram)
+	for {
+		n, from, err := p.conn.ReadFromUDPAddrPort(buffer)
+		switch {
+		case err == nil:
+			p.handle(buffer[:n], from, time.Now())
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // the kernel hands over an ICMP error of an earlier packet: some PBX is gone, not the socket
+			p.log.Debug("read RTP", "err", err)
+		}
+	}
+}
+
+// handle takes one datagram. It runs in the reader, and allocates nothing.
+func (p *RTPPort) handle(datagram []byte, from netip.AddrPort, now time.Time) {
+	flow := (*p.flows.Load())[plainAddr(from)]
+	if flow == nil {
+		p.stranger(from, now)
+		return
+	}
+	if isRTCP(datagram) {
+		return
+	}
+	if len(datagram) < 1 || datagram[0]>>6 != 2 || p.packet.Unmarshal(datagram) != nil {
+		p.malformed.Add(1)
+		return
+	}
+	flow.receive(&p.packet, &p.audio, now)
+}
+
+func (p *RTPPort) stranger(from netip.AddrPort, now time.Time) {
+	p.strangers.Add(1)
+	if p.unsaid++; now.Sub(p.warned) < rtpStrangerLogs {
+		return
+	}
+	p.log.Warn("dropping packets from an address without a call", "last", from.String(), "packets", p.unsaid)
+	p.warned, p.unsaid = now, 0
+}
+
+// isRTCP tells RTCP on the same port apart by its second byte (RFC 5761 §4).
+func isRTCP(datagram []byte) bool {
+	return len(datagram) >= 2 && datagram[0]>>6 == 2 && datagram[1] >= 192 && datagram[1] <= 223
+}
+
+func plainAddr(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
