@@ -2,16 +2,60 @@ package ari
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash/fnv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Link is one Asterisk as a trunk.
 type Link struct {
-	opt Options
+	opt       Options
+	rest      *rest
+	timing    timing
+	mark      string // how the ids of everything we create for this application begin, whichever process it was
+	instance  string // mark, and what is this process's own
+	count     atomic.Uint64
+	started   atomic.Bool
+	port      *media.RTPPort // set by Run before anything uses it
+	legs      registry
+	malformed atomic.Uint64
+	tasks     sync.WaitGroup // short work beside the legs: removing what nobody owns
+
+	mu   sync.Mutex
+	down error // guarded by mu; why there is no connection, nil while there is one
 }
+
+// timing are the waits that tests shorten.
+type timing struct {
+	backoffMin, backoffMax time.Duration // between attempts to connect, before jitter
+	sweep                  time.Duration // between two reconciliations
+	lostAfter              time.Duration // how long calls go on while Asterisk cannot be reached
+	standDown              time.Duration // between looks whether the process that replaced us is still there
+}
+
+func defaultTiming() timing {
+	return timing{
+		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second, sweep: 10 * time.Second,
+		lostAfter: 30 * time.Second, standDown: 30 * time.Second,
+	}
+}
+
+var (
+	_ bridge.Trunk      = (*Link)(nil)
+	_ bridge.ToneSender = (*leg)(nil)
+)
 
 // New checks the options and returns the link, which does nothing until Run.
 func New(o Options) (*Link, error) {
@@ -19,21 +63,150 @@ func New(o Options) (*Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure asterisk %q: %w", o.Name, err)
 	}
-	return &Link{opt: o}, nil
+	o.Log = o.Log.With("trunk", o.Name)
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // crypto/rand never fails
+	app := fnv.New32a()
+	_, _ = app.Write([]byte(o.App))
+	mark := fmt.Sprintf("tgtrunk-%08x-", app.Sum32())
+	return &Link{
+		opt: o, rest: newREST(o), timing: defaultTiming(), mark: mark,
+		instance: mark + hex.EncodeToString(random[:]) + "-", down: ErrNotConnected,
+	}, nil
 }
-
-var _ bridge.Trunk = (*Link)(nil)
 
 // Name returns the trunk's name in the configuration.
 func (l *Link) Name() string { return l.opt.Name }
 
-// Run keeps the connection to Asterisk up until ctx ends.
+// Connected reports whether calls can be made and taken at this moment.
+func (l *Link) Connected() bool { return l.connected() == nil }
+
+// connected returns why there is no connection, or nil.
+func (l *Link) connected() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down
+}
+
+// Run opens the RTP socket, keeps the connection to Asterisk up until ctx ends and hands every call that enters the
+// Stasis application to accept. It returns an error only where the RTP socket cannot be opened; everything else is
+// logged and tried again. A link runs once.
 func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
+	if l.started.Swap(true) {
+		return fmt.Errorf("run asterisk %q: it was run before", l.opt.Name)
+	}
+	port, err := media.ListenRTP(media.RTPOptions{Listen: l.opt.Media.Listen, Log: l.opt.Log})
+	if err != nil {
+		return fmt.Errorf("run asterisk %q: open rtp socket: %w", l.opt.Name, err)
+	}
+	defer port.Close()
+	l.port = port
+	defer l.rest.close()
+
+	// The connection outlives ctx by the time it takes to end the calls.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var connection sync.WaitGroup
+	connection.Go(func() { l.stayConnected(serving, accept) })
 	<-ctx.Done()
+	l.endAll(l.legs.close(), bridge.AccountDown, nil)
+	l.legs.alive.Wait()
+	l.lastSweep(serving)
+	stop()
+	connection.Wait()
+	l.tasks.Wait()
 	return nil
 }
 
-// Dial places a call into the dialplan, or to an endpoint.
+// Dial places a call into the dialplan, or to an endpoint. Number of the target is not looked at.
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
+	leg := l.newLeg(ctx, "outbound")
+	leg.role = &outbound{leg: leg, target: t}
+	if !l.legs.add(leg) {
+		leg.cancel()
+		leg.out.end(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
+		return leg
+	}
+	go leg.run(ctx)
+	return leg
+}
+
+// endAll ends legs from our side: those that are up normally, the others with the reason, and both with err.
+func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
+	for _, leg := range legs {
+		leg.inbox.put(closingOrder{reason, err})
+		leg.cancel()
+	}
+}
+
+// receive takes one message of the event socket; it does not block.
+func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offer)) error {
+	e, err := decodeEvent(data)
+	switch {
+	case errors.Is(err, errIgnored):
+		return nil
+	case err != nil:
+		// 1, 2, 4, 8, …: a new Asterisk with another idea of an event must not fill the log.
+		if n := l.malformed.Add(1); n&(n-1) == 0 {
+			l.opt.Log.Warn("asterisk sent an event that cannot be read", "err", err, "so_far", n)
+		}
+		return nil
+	case e.GetApplication() != l.opt.App:
+		return nil
+	}
+	switch event := e.Event.(type) {
+	case *ariapi.ApplicationReplaced:
+		return ErrReplaced
+	case *ariapi.StasisStart:
+		if l.arrive(ctx, event, accept) {
+			return nil
+		}
+	}
+	if owner := l.legs.owner(e.channel); owner != nil {
+		owner.inbox.put(e)
+	}
 	return nil
+}
+
+// arrive sorts out who a channel that enters our application belongs to. It reports true when it has dealt with it.
+func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept func(bridge.Offer)) bool {
+	id := start.Channel.GetID()
+	if old := start.ReplaceChannel.GetID(); old != "" {
+		if owner := l.legs.owner(old); owner != nil {
+			l.legs.confirm(id, owner)
+			return false
+		}
+	}
+	if l.legs.owner(id) != nil {
+		return false
+	}
+	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
+	if strings.HasPrefix(id, l.mark) || start.ReplaceChannel.GetID() != "" {
+		// Asked for by a leg that has ended meanwhile, or in the place of its channel.
+		l.tasks.Go(func() { l.logOrphan("channel", id, l.rest.hangup(tasks, id, normalClearing)) })
+		return true
+	}
+	leg := l.newLeg(ctx, "inbound")
+	leg.channel = id
+	leg.role = &inbound{leg: leg, start: start, accept: accept}
+	if !l.legs.add(leg) {
+		leg.cancel()
+		l.tasks.Go(func() { l.turnAway(tasks, id, bridge.AccountDown) })
+		return true
+	}
+	l.legs.confirm(id, leg)
+	go leg.run(ctx)
+	return true
+}
+
+// turnAway sends a caller's channel that has no leg on in the dialplan.
+func (l *Link) turnAway(ctx context.Context, id string, reason bridge.Reason) {
+	cause := bridge.CauseOf(reason)
+	err := l.rest.setVariables(ctx, id, causeVariables(statusOf(reason), cause))
+	if leaveErr := l.rest.leave(ctx, id); leaveErr != nil {
+		err = errors.Join(err, leaveErr, l.rest.hangup(ctx, id, cause.Q850))
+	}
+	if err != nil && !isNotFound(err) {
+		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", id, "err", err)
+	}
 }

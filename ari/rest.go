@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,13 +30,20 @@ type rest struct {
 	password string
 	timeout  time.Duration
 	client   *http.Client
+
+	noBulk atomic.Bool // this Asterisk cannot set several variables in one request
 }
 
 func newREST(o Options) *rest {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	return &rest{
 		base: strings.TrimRight(o.URL, "/"), username: o.Username, password: o.Password, timeout: o.RequestTimeout,
 		client: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: 16, MaxConnsPerHost: 64, IdleConnTimeout: idleConnection},
+			Transport: &http.Transport{
+				// HTTP/1 only: a proxy in front may offer HTTP/2, which has no way for the event socket.
+				Protocols: protocols, MaxIdleConnsPerHost: 16, MaxConnsPerHost: 64, IdleConnTimeout: idleConnection,
+			},
 			// Asterisk never redirects; whoever does must not be given the password.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -68,11 +76,8 @@ func (r *rest) do(ctx context.Context, method, path string, query url.Values, bo
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		var wrapped *url.Error // its text repeats the whole URL, whose query holds variables
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err
-		}
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		// The text of the error as it is repeats the whole URL, whose query holds variables.
+		return fmt.Errorf("%s %s: %w", method, path, withoutURL(err))
 	}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain)

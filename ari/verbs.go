@@ -98,9 +98,12 @@ func (r *rest) variable(ctx context.Context, id, name string) (string, error) {
 
 // setVariables sets several variables: in one request where Asterisk can (22.10, 20.20), else one by one.
 func (r *rest) setVariables(ctx context.Context, id string, variables map[string]string) error {
-	err := r.post(ctx, channelPath(id, "variables"), nil, map[string]any{"variables": variables}, nil)
-	if !isUnknownVerb(err) {
-		return err
+	if !r.noBulk.Load() {
+		err := r.post(ctx, channelPath(id, "variables"), nil, map[string]any{"variables": variables}, nil)
+		if !isUnknownVerb(err) {
+			return err
+		}
+		r.noBulk.Store(true)
 	}
 	for name, value := range variables {
 		query := url.Values{"variable": {name}, "value": {value}}

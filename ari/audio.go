@@ -1,0 +1,216 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	ariapi "github.com/CyCoreSystems/ari/v6"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/media"
+)
+
+const packetTime = 20 * time.Millisecond // what Asterisk sends and takes best
+
+// audio is how a leg's sound gets in and out of Asterisk: an external media channel (chan_rtp) in a mixing bridge with
+// the main channel. Owned by the leg's goroutine; ids are set before the objects are asked for.
+type audio struct {
+	bridge  string
+	channel string // of the media channel
+	flow    media.Flow
+}
+
+// prepare asks for the bridge and the media channel. Both exist when it returns, but the media channel may not be
+// bridged before it is inside Stasis: its StasisStart calls connect.
+func (l *leg) prepare(law media.Codec) {
+	l.state = connecting
+	l.deadline.Reset(l.link.opt.RequestTimeout)
+	if err := l.openAudio(law); err != nil {
+		l.fail(bridge.MediaFailed, fmt.Errorf("set up audio: %w", err))
+	}
+}
+
+func (l *leg) openAudio(law media.Codec) error {
+	ctx, cancel := context.WithTimeout(l.setup, l.link.opt.RequestTimeout)
+	defer cancel()
+	l.audio.bridge = l.id + "-bridge"
+	l.link.legs.own(l.audio.bridge, l)
+	if err := l.link.rest.createBridge(ctx, l.audio.bridge, l.id); err != nil {
+		return err
+	}
+	l.link.legs.confirm(l.audio.bridge, l)
+	l.audio.channel = l.id + "-media"
+	l.link.legs.own(l.audio.channel, l)
+	remote, err := l.externalMedia(ctx, law)
+	if err != nil {
+		return err
+	}
+	l.link.legs.confirm(l.audio.channel, l)
+	l.audio.flow, err = l.link.port.Open(remote, media.Format{Codec: law, Rate: 8000, Ptime: packetTime}, payloadType(law))
+	return err
+}
+
+// externalMedia creates the media channel and returns where Asterisk takes its RTP.
+func (l *leg) externalMedia(ctx context.Context, law media.Codec) (netip.AddrPort, error) {
+	external, err := l.link.externalHost(ctx)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	host, port, err := l.link.rest.externalMedia(ctx, ariapi.ExternalMediaOptions{
+		ChannelID: l.audio.channel, App: l.link.opt.App, ExternalHost: external, Format: formatName(law),
+		Encapsulation: "rtp", Transport: "udp", ConnectionType: "client", Direction: "both",
+		Variables: map[string]string{"TGTRUNK_LEG": l.id},
+	})
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	remote, err := netip.ParseAddrPort(net.JoinHostPort(host, port))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("rtp address %s of the media channel: %w", net.JoinHostPort(host, port), err)
+	}
+	if remote.Addr().IsUnspecified() {
+		address, err := l.link.asteriskAddr(ctx)
+		if err != nil {
+			return netip.AddrPort{}, err
+		}
+		remote = netip.AddrPortFrom(address, remote.Port())
+	}
+	return remote, nil
+}
+
+// connect puts both channels into the bridge, lets the role do the rest, and declares the audio up.
+func (l *leg) connect() {
+	if l.state != connecting {
+		return
+	}
+	if err := l.joinBridge(); err != nil {
+		l.fail(bridge.MediaFailed, fmt.Errorf("connect audio: %w", err))
+		return
+	}
+	l.deadline.Stop()
+	l.state = up
+	l.log.Info("leg is up", "audio", l.audio.flow.Format().Codec.String())
+	l.emit(bridge.Answered{})
+	l.emit(bridge.Media{Flow: l.audio.flow})
+}
+
+func (l *leg) joinBridge() error {
+	if l.audio.flow == nil {
+		return errors.New("media channel is there before its address") // the reply to its creation was an error
+	}
+	ctx, cancel := context.WithTimeout(l.setup, l.link.opt.RequestTimeout)
+	defer cancel()
+	if err := l.link.rest.addChannel(ctx, l.audio.bridge, l.audio.channel); err != nil {
+		return err
+	}
+	if err := l.link.rest.addChannel(ctx, l.audio.bridge, l.channel); err != nil {
+		return err
+	}
+	return l.role.join(ctx)
+}
+
+// release removes media channel and bridge from Asterisk.
+func (a *audio) release(ctx context.Context, l *leg) error {
+	var errs []error
+	if a.flow != nil {
+		errs = append(errs, a.flow.Close())
+	}
+	if a.channel != "" {
+		errs = append(errs, l.link.rest.hangup(ctx, a.channel, normalClearing))
+	}
+	if a.bridge != "" {
+		errs = append(errs, l.link.rest.destroyBridge(ctx, a.bridge))
+	}
+	return errors.Join(errs...)
+}
+
+const normalClearing bridge.Q850 = 16
+
+// lawOf picks the law of a channel from what CHANNEL(audionativeformat) says, such as "(ulaw|alaw)" or "ulaw".
+// Transcoding between the two laws is what this avoids; a channel with neither gets the fallback.
+func lawOf(formats string, fallback media.Codec) media.Codec {
+	ulaw, alaw := strings.Index(formats, "ulaw"), strings.Index(formats, "alaw")
+	switch {
+	case ulaw < 0 && alaw < 0:
+		return fallback
+	case ulaw < 0 || alaw >= 0 && alaw < ulaw:
+		return media.PCMA
+	}
+	return media.PCMU
+}
+
+// askLaw asks a channel for its law. Where Asterisk cannot say (func_channel.so is not loaded), the fallback is right
+// too, at the price of a transcoding.
+func (l *leg) askLaw() media.Codec {
+	formats, err := l.link.rest.variable(l.setup, l.channel, "CHANNEL(audionativeformat)")
+	if err != nil {
+		l.log.Debug("channel does not tell its audio format", "err", err)
+	}
+	return lawOf(formats, l.link.opt.Media.Law)
+}
+
+// formatName and payloadType: Asterisk's name and the static RTP payload type (RFC 3551) of a law.
+func formatName(law media.Codec) string {
+	if law == media.PCMA {
+		return "alaw"
+	}
+	return "ulaw"
+}
+
+func payloadType(law media.Codec) uint8 {
+	if law == media.PCMA {
+		return 8
+	}
+	return 0
+}
+
+// externalHost is where Asterisk is told to send RTP.
+func (l *Link) externalHost(ctx context.Context) (string, error) {
+	local := l.port.LocalAddr()
+	host := l.opt.Media.Advertise
+	if host == "" && !local.Addr().IsUnspecified() {
+		host = local.Addr().String()
+	}
+	if host == "" {
+		conn, err := l.towardsAsterisk(ctx)
+		if err != nil {
+			return "", fmt.Errorf("find our address towards asterisk: %w", err)
+		}
+		defer conn.Close()
+		host = addrOf(conn.LocalAddr()).String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(local.Port()))), nil
+}
+
+// asteriskAddr is the address of the host ARI is served on.
+func (l *Link) asteriskAddr(ctx context.Context) (netip.Addr, error) {
+	conn, err := l.towardsAsterisk(ctx)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the address of asterisk: %w", err)
+	}
+	defer conn.Close()
+	return addrOf(conn.RemoteAddr()), nil
+}
+
+// towardsAsterisk lets the kernel choose a route; a UDP "connection" sends nothing.
+func (l *Link) towardsAsterisk(ctx context.Context) (net.Conn, error) {
+	host, err := checkURL(l.opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "udp", net.JoinHostPort(host, "9"))
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if udp, ok := a.(*net.UDPAddr); ok {
+		return udp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}

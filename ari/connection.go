@@ -1,0 +1,203 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+)
+
+// oldestMajor is the first major version of Asterisk whose external media tells its RTP address in the reply and that
+// is still looked after anywhere.
+const oldestMajor = 18
+
+// stayConnected keeps one session after the other until ctx ends.
+func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
+	var outage outage
+	pause := l.timing.backoffMin
+	for ctx.Err() == nil {
+		began, err := l.session(ctx, accept)
+		if ctx.Err() != nil {
+			return
+		}
+		if !began.IsZero() {
+			outage, pause = outageSince(time.Now()), l.timing.backoffMin
+		}
+		l.lost(&outage, err)
+		if errors.Is(err, ErrReplaced) {
+			l.standDown(ctx)
+			continue
+		}
+		// Half to one and a half of the pause: links that lost the same Asterisk do not come back in step.
+		if !sleep(ctx, pause/2+rand.N(pause)) {
+			return
+		}
+		pause = min(2*pause, l.timing.backoffMax)
+	}
+}
+
+// outage is what has been seen since the connection was lost.
+type outage struct {
+	since    time.Time
+	attempts int
+	said     string // the last error that was logged
+}
+
+func outageSince(t time.Time) outage { return outage{since: t} }
+
+// lost notes that there is no connection, says so once for each new reason, and ends the calls when they cannot be
+// saved: Asterisk is not running any more, or could not be reached for too long.
+func (l *Link) lost(o *outage, err error) {
+	if o.since.IsZero() {
+		o.since = time.Now()
+	}
+	o.attempts++
+	l.mu.Lock()
+	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
+	l.mu.Unlock()
+	if text := err.Error(); text != o.said {
+		o.said = text
+		l.opt.Log.Error("no connection to asterisk, trying again", "err", err)
+	}
+	dead := errors.Is(err, syscall.ECONNREFUSED) && o.attempts > 1
+	if dead || errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {
+		l.endAll(l.legs.all(), bridge.Failure, err)
+	}
+}
+
+// session connects, serves until the connection breaks, and says why it did. began is zero where it never stood.
+func (l *Link) session(serving context.Context, accept func(bridge.Offer)) (began time.Time, err error) {
+	ctx, cancel := context.WithCancelCause(serving)
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer cancel(nil)
+	if err := l.checkVersion(ctx); err != nil {
+		return began, err
+	}
+	// What is here before we serve the application, and still is afterwards, was left behind.
+	before, err := l.list(ctx)
+	if err != nil {
+		return began, explain(l.opt, err)
+	}
+	conn, err := l.rest.dialEvents(ctx, l.opt.App)
+	if err != nil {
+		return began, explain(l.opt, err)
+	}
+	defer conn.close()
+	began = time.Now()
+	helpers.Go(func() {
+		if err := conn.watch(ctx); err != nil {
+			cancel(err)
+		}
+	})
+	helpers.Go(func() {
+		if err := l.registered(ctx); err != nil {
+			cancel(err)
+			return
+		}
+		l.up()
+		l.sweep(ctx, before)
+	})
+	// Legs outlive the session: they get the context of the link.
+	err = conn.read(ctx, func(data []byte) error { return l.receive(serving, data, accept) })
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return began, err
+}
+
+// registered waits until Asterisk lists our application: it answers the handshake a moment before that.
+func (l *Link) registered(ctx context.Context) error {
+	limit, cancel := context.WithTimeout(ctx, l.opt.RequestTimeout)
+	defer cancel()
+	path := "/applications/" + url.PathEscape(l.opt.App)
+	for {
+		err := l.rest.get(limit, path, nil, nil)
+		if err == nil {
+			return nil
+		}
+		if !isNotFound(err) || !sleep(limit, 5*time.Millisecond) {
+			return fmt.Errorf("wait for asterisk to register the application: %w", err)
+		}
+	}
+}
+
+// up declares the connection good.
+func (l *Link) up() {
+	l.mu.Lock()
+	l.down = nil
+	l.mu.Unlock()
+	l.opt.Log.Info("connected to asterisk", "app", l.opt.App, "rtp", l.port.LocalAddr())
+}
+
+// checkVersion asks who is there, which finds a wrong address, user or password with a clear answer.
+func (l *Link) checkVersion(ctx context.Context) error {
+	info, err := l.rest.info(ctx)
+	if err != nil {
+		return explain(l.opt, err)
+	}
+	version := info.SystemInfo.Version
+	if version == "" {
+		return fmt.Errorf("what answers at %s is not asterisk's ARI: check url", l.opt.URL)
+	}
+	if major, known := majorVersion(version); known && major < oldestMajor {
+		return fmt.Errorf("asterisk %s is too old, external media needs at least version %d", version, oldestMajor)
+	}
+	return nil
+}
+
+// majorVersion reads "22.10.1~dfsg", "certified-20.7-cert1", "certified/18.9-cert4" and "GIT-22-a1b2c3".
+func majorVersion(version string) (major int, known bool) {
+	lower := strings.ToLower(version)
+	for _, prefix := range []string{"certified", "git", "svn"} {
+		lower = strings.TrimPrefix(lower, prefix)
+	}
+	digits := strings.TrimLeft(lower, "-/ ")
+	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		digits = digits[:end]
+	}
+	major, err := strconv.Atoi(digits)
+	return major, err == nil
+}
+
+// standDown leaves the application to the process that took it over, until that is gone. While the application has
+// channels it is listed whoever serves it: then it is taken back after a while, for the other may be dead.
+func (l *Link) standDown(ctx context.Context) {
+	l.opt.Log.Error("another process took the stasis application over: run one process for each application name, "+
+		"or give each its own app; this one stands down until the other is gone", "app", l.opt.App)
+	for busy := 0; busy < standDownLooks && sleep(ctx, l.timing.standDown); {
+		var app struct {
+			Channels []string `json:"channel_ids"`
+			Bridges  []string `json:"bridge_ids"`
+		}
+		err := l.rest.get(ctx, "/applications/"+url.PathEscape(l.opt.App), nil, &app)
+		if err != nil {
+			return // gone, or Asterisk is: both are the next session's matter
+		}
+		if len(app.Channels)+len(app.Bridges) > 0 {
+			busy++
+		}
+	}
+}
+
+const standDownLooks = 20
+
+// sleep waits and reports true, or false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

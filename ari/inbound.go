@@ -1,0 +1,175 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	ariapi "github.com/CyCoreSystems/ari/v6"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// inbound is a channel that the dialplan sent into our application: Stasis(app,<dialled>).
+type inbound struct {
+	*leg
+	start    *ariapi.StasisStart
+	accept   func(bridge.Offer)
+	rang     bool
+	answered bool // we answered it, or tried to
+}
+
+func (in *inbound) begin() {
+	// Without a subscription of its own nothing would be heard of the channel after it has left Stasis, not even why.
+	if err := in.link.rest.subscribe(in.setup, in.link.opt.App, in.channel); err != nil {
+		if isStatus(err, http.StatusUnprocessableEntity) {
+			in.end(bridge.CauseOf(bridge.Cancelled), nil) // the caller gave up that moment
+			return
+		}
+		in.fail(bridge.Failure, fmt.Errorf("subscribe to the caller's channel: %w", err))
+		return
+	}
+	if err := in.link.rest.setVariables(in.setup, in.channel, map[string]string{"TGTRUNK_LEG": in.id}); err != nil {
+		in.log.Warn("cannot mark the caller's channel", "err", err)
+	}
+	in.log.Info("call from the dialplan", "channel", in.start.Channel.GetName())
+	in.accept(bridge.Offer{Request: in.request(), Leg: in.leg})
+}
+
+// request says what is known of the call. Whatever the dialplan put behind the application's name comes first:
+// Stasis(tgtrunk,${EXTEN}); without that the extension that was dialled.
+func (in *inbound) request() routing.Request {
+	channel := &in.start.Channel
+	at := channel.GetDialplan()
+	dialled := at.GetExten()
+	if len(in.start.Args) > 0 && in.start.Args[0] != "" {
+		dialled = in.start.Args[0]
+	}
+	facts := map[string]string{
+		"PBX_CHANNEL":     channel.GetName(),
+		"PBX_CHANNEL_ID":  channel.GetID(),
+		"PBX_CONTEXT":     at.GetContext(),
+		"PBX_EXTEN":       at.GetExten(),
+		"PBX_PROTOCOL_ID": channel.GetProtocolId(), // the SIP Call-ID of a PJSIP channel
+		"PBX_ACCOUNT":     channel.GetAccountcode(),
+		"PBX_LANGUAGE":    channel.GetLanguage(),
+	}
+	for i, arg := range in.start.Args[min(1, len(in.start.Args)):] {
+		facts["PBX_ARG"+strconv.Itoa(i+2)] = arg
+	}
+	// Those that ari.conf lists as channelvars; an unset one is there and empty.
+	for name, value := range channel.GetChannelVars() {
+		facts[name] = value
+	}
+	for name, value := range facts {
+		if value == "" {
+			delete(facts, name)
+		}
+	}
+	return routing.Request{
+		Trunk:     in.link.opt.Name,
+		Caller:    routing.Party{Number: channel.GetCaller().GetNumber(), Name: channel.GetCaller().GetName()},
+		Dialled:   dialled,
+		Variables: facts,
+	}
+}
+
+func (in *inbound) order(item any) {
+	switch item.(type) {
+	case ringOrder:
+		in.ring()
+	case answerOrder:
+		if in.state == waiting {
+			in.prepare(in.askLaw())
+		}
+	}
+}
+
+func (in *inbound) ring() {
+	if in.rang || in.state != waiting {
+		return
+	}
+	in.rang = true
+	if err := in.link.rest.ring(in.setup, in.channel); err != nil {
+		in.log.Warn("cannot signal ringing", "err", err)
+	}
+}
+
+// join answers the caller only now: both channels are in the bridge, so the first word is heard.
+func (in *inbound) join(ctx context.Context) error {
+	if !in.wasUp() {
+		err := in.link.rest.answer(ctx, in.channel)
+		var refused *ResponseError
+		in.answered = !errors.As(err, &refused) // a lost reply may have been a yes
+		return err
+	}
+	in.answered = true
+	if in.rang {
+		return in.link.rest.stopRing(ctx, in.channel) // to an answered channel ringing is a tone that goes on
+	}
+	return nil
+}
+
+// wasUp says that the dialplan itself had answered before it called us.
+func (in *inbound) wasUp() bool { return in.start.Channel.GetState() == "Up" }
+
+func (in *inbound) event(e event) {
+	switch e.Event.(type) {
+	case *ariapi.StasisEnd, *ariapi.ChannelDestroyed:
+	default:
+		return
+	}
+	// The channel hangs up, or somebody redirected it: either way it is not ours any more.
+	in.takeChannel()
+	if in.state == up {
+		in.end(clearing(in.cause), nil)
+		return
+	}
+	in.end(bridge.CauseOf(bridge.Cancelled), nil)
+}
+
+func (in *inbound) expired() {
+	in.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel did not come up in time"))
+}
+
+// release hangs an answered caller up and lets an unanswered one go on in the dialplan, which knows from the variables
+// what happened. A dialplan that has nothing behind Stasis() gets the cause as the channel's own.
+func (in *inbound) release(ctx context.Context) error {
+	id := in.takeChannel()
+	if id == "" {
+		return nil
+	}
+	status := statusOf(in.ended.Cause.Reason)
+	if in.answered {
+		status = "ANSWER"
+	}
+	var errs []error
+	if err := in.link.rest.setVariables(ctx, id, causeVariables(status, in.ended.Cause)); err != nil {
+		errs = append(errs, err)
+	}
+	if !in.answered && in.goesOn(ctx, id) {
+		err := in.link.rest.leave(ctx, id)
+		if err == nil || isNotFound(err) {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	if err := in.link.rest.hangup(ctx, id, in.ended.Cause.Q850); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return nil
+}
+
+// goesOn asks whether the dialplan has a priority behind the one that called us. When in doubt it has.
+func (in *inbound) goesOn(ctx context.Context, id string) bool {
+	at := in.start.Channel.GetDialplan()
+	if !validContext(at.GetContext()) || !validExtension(at.GetExten()) {
+		return true
+	}
+	question := fmt.Sprintf("DIALPLAN_EXISTS(%s,%s,%d)", at.GetContext(), at.GetExten(), at.GetPriority()+1)
+	answer, err := in.link.rest.variable(ctx, id, question)
+	return err != nil || answer != "0"
+}

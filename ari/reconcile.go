@@ -1,0 +1,148 @@
+package ari
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	ariapi "github.com/CyCoreSystems/ari/v6"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+)
+
+// listing is what Asterisk and we each know at one moment.
+type listing struct {
+	expected map[string]*leg // what legs owned, and Asterisk had confirmed, before the lists were asked for
+	channels map[string]*ariapi.ChannelData
+	bridges  map[string]bool
+	owned    map[string]ownership // after the lists had come
+}
+
+func (s *listing) has(id string) bool { return s.channels[id] != nil || s.bridges[id] }
+
+func (l *Link) list(ctx context.Context) (*listing, error) {
+	s := &listing{expected: map[string]*leg{}, channels: map[string]*ariapi.ChannelData{}, bridges: map[string]bool{}}
+	for id, o := range l.legs.snapshot() {
+		if o.confirmed {
+			s.expected[id] = o.leg
+		}
+	}
+	channels, err := l.rest.channels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range channels {
+		s.channels[channels[i].GetID()] = &channels[i]
+	}
+	bridges, err := l.rest.bridges(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bridges {
+		s.bridges[b.ID] = true
+	}
+	s.owned = l.legs.snapshot()
+	return s, nil
+}
+
+// sweep reconciles at once and then every few seconds until ctx ends. Whatever it does needs two listings that agree:
+// between a thing and the event that tells of it lies a moment in which one listing may see what we do not know yet.
+func (l *Link) sweep(ctx context.Context, last *listing) {
+	for {
+		now, err := l.list(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			l.opt.Log.Warn("cannot list channels and bridges", "err", err)
+		default:
+			l.reconcile(ctx, last, now)
+			last = now
+		}
+		if !sleep(ctx, l.timing.sweep) {
+			return
+		}
+	}
+}
+
+// reconcile ends legs whose channels are gone, and removes from Asterisk what no leg owns.
+func (l *Link) reconcile(ctx context.Context, last, now *listing) {
+	for id, leg := range now.expected {
+		if last.expected[id] == leg && !last.has(id) && !now.has(id) {
+			leg.inbox.put(vanished{id})
+		}
+	}
+	orphaned := func(id string) bool {
+		_, owned := now.owned[id]
+		_, ownedBefore := last.owned[id]
+		return last.has(id) && !owned && !ownedBefore && ctx.Err() == nil
+	}
+	for id, channel := range now.channels {
+		if orphaned(id) {
+			l.removeOrphan(ctx, channel)
+		}
+	}
+	for id := range now.bridges {
+		if strings.HasPrefix(id, l.mark) && orphaned(id) {
+			l.logOrphan("bridge", id, l.rest.destroyBridge(ctx, id))
+		}
+	}
+}
+
+// removeOrphan hangs up a channel that carries our mark, and gives one that the dialplan sent us back to the dialplan.
+// Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
+func (l *Link) removeOrphan(ctx context.Context, channel *ariapi.ChannelData) {
+	id := channel.GetID()
+	ours := strings.HasPrefix(id, l.mark)
+	switch {
+	case ours && (inStasis(channel, l.opt.App) || isDialling(channel)):
+		l.logOrphan("channel", id, l.rest.hangup(ctx, id, bridge.CauseOf(bridge.Failure).Q850))
+	case !ours && inStasis(channel, l.opt.App):
+		l.logOrphan("caller's channel", id, nil)
+		l.turnAway(ctx, id, bridge.Failure)
+	}
+}
+
+// isDialling reports whether a channel is one that we originated and nobody has answered.
+func isDialling(channel *ariapi.ChannelData) bool {
+	app := channel.GetDialplan().GetAppName()
+	return strings.HasSuffix(channel.GetID(), "-out") && (app == "" || app == "AppDial2") && channel.GetState() != "Up"
+}
+
+func (l *Link) logOrphan(kind, id string, err error) {
+	if err != nil {
+		l.opt.Log.Warn("cannot remove what no call owns from asterisk", "kind", kind, "id", id, "err", err)
+		return
+	}
+	l.opt.Log.Warn("removed from asterisk what no call owns", "kind", kind, "id", id)
+}
+
+// lastSweep removes what the last calls could not, when the link closes. All legs have ended: nothing of this process
+// has an owner.
+func (l *Link) lastSweep(ctx context.Context) {
+	if l.connected() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opt.RequestTimeout)
+	defer cancel()
+	now, err := l.list(ctx)
+	if err != nil {
+		l.opt.Log.Warn("cannot look for what is left in asterisk", "err", err)
+		return
+	}
+	var errs []error
+	for id, channel := range now.channels {
+		if strings.HasPrefix(id, l.instance) && (inStasis(channel, l.opt.App) || isDialling(channel)) {
+			errs = append(errs, l.rest.hangup(ctx, id, normalClearing))
+		}
+	}
+	for id := range now.bridges {
+		if strings.HasPrefix(id, l.instance) {
+			errs = append(errs, l.rest.destroyBridge(ctx, id))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		l.opt.Log.Warn("something is left in asterisk", "err", fmt.Errorf("last sweep: %w", err))
+	}
+}
