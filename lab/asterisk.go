@@ -22,6 +22,7 @@ import (
 const (
 	bootDeadline = 30 * time.Second // a boot takes about a second; the machine may be busy
 	stopPatience = 5 * time.Second  // between asking Asterisk to stop and killing it
+	pingDeadline = 3 * time.Second  // for an HTTP answer: whoever is silent that long is not our Asterisk
 	cliDeadline  = 10 * time.Second // for one command when the caller's context has none
 )
 
@@ -219,6 +220,8 @@ func (a *Asterisk) waitBooted(ctx context.Context, p *process) error {
 
 // pingARI proves that the HTTP port is ours: nobody else knows the password.
 func (a *Asterisk) pingARI(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingDeadline)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.ARIURL()+"/asterisk/ping", nil)
 	if err != nil {
 		return err
@@ -290,6 +293,9 @@ func (a *Asterisk) CLI(ctx context.Context, command string) (string, error) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("asterisk command %q: %w: %s", command, err, strings.TrimSpace(string(out)))
+	}
+	if strings.HasPrefix(string(out), "No such command") {
+		return "", fmt.Errorf("asterisk command %q: no such command", command)
 	}
 	return string(out), nil
 }

@@ -65,7 +65,7 @@ write_apt_conf() { # $1 mirror
 		Dir::Cache::archives "$PWD/debs"; Dir::Etc::sourcelist "$PWD/apt/sources.list";
 		Dir::Etc::sourceparts "$PWD/apt/empty"; Dir::Etc::preferencesparts "$PWD/apt/empty";
 		Dir::Etc::preferences "$PWD/apt/none"; APT::Install-Recommends "false"; APT::Sandbox::User "";
-		Acquire::Languages "none"; Acquire::Retries "3"; Acquire::http::Timeout "20"; Acquire::https::Timeout "20";
+		Acquire::Languages "none"; Acquire::Retries "2"; Acquire::http::Timeout "20"; Acquire::https::Timeout "20";
 		Debug::NoLocking "true"; #clear APT::Update::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
 	CONF
 	export APT_CONFIG="$PWD/apt/apt.conf"

@@ -1,0 +1,191 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"text/template"
+	"time"
+)
+
+// Service is the tgtrunk process.
+type Service struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has been reaped
+	err  error         // of the process; set before done is closed
+	log  string        // path of what it wrote
+}
+
+// Pid is the process.
+func (s *Service) Pid() int { return s.cmd.Process.Pid }
+
+// Log is the path of the file with everything the service has written.
+func (s *Service) Log() string { return s.log }
+
+// Done is closed when the process has ended.
+func (s *Service) Done() <-chan struct{} { return s.done }
+
+// Stop ends the process as systemd does, and by force if it takes longer than 20 seconds. The error is the process's.
+func (s *Service) Stop() error {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.done:
+		return s.err
+	case <-time.After(20 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+		return errors.New("the service did not end within 20 s of SIGTERM")
+	}
+}
+
+// Kill ends the process as a crash would.
+func (s *Service) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+var configuration = template.Must(template.New("tgtrunk.yaml").Parse(`data: {{.Dir}}/data
+log: {level: debug}
+telegram:
+  listen: "127.0.0.1:0"
+  server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
+accounts:
+  - name: company
+    api_id: 1
+    api_hash: "00000000000000000000000000000000"
+    phone: "{{.Phone}}"
+    calls: multi
+    reached_in: {{.ReachedIn}}
+pbx:
+  - name: office
+    asterisk:
+      url: {{.ARI}}
+      username: {{.User}}
+      password: {file: {{.Dir}}/ari.password}
+routes:
+  - {name: in, from: company, to: office, context: from-telegram, extension: "100"}
+  - {name: out, from: office, to: company, numbers: {country: "49", national_prefix: "0"}}
+records: {file: {{.Dir}}/calls.jsonl}
+`))
+
+// dialplan is what an administrator would write (README.md shows the same).
+const dialplan = `
+exten => _[*+0-9a-zA-Z].,1,Stasis(tgtrunk,${EXTEN})
+ same => n,NoOp(${TGTRUNK_STATUS} ${TGTRUNK_REASON})
+ same => n,Hangup(${TGTRUNK_CAUSE})
+
+[from-telegram]
+exten => 100,1,Dial(PJSIP/100,60)
+ same => n,Hangup()
+`
+
+func (s *Stage) writeConfiguration(o Options) error {
+	if err := os.WriteFile(filepath.Join(s.Dir, "ari.password"), []byte(s.Asterisk.ARIPassword()), 0o600); err != nil {
+		return err
+	}
+	file, err := os.Create(s.Config())
+	if err != nil {
+		return err
+	}
+	err = configuration.Execute(file, map[string]any{
+		"Dir": s.Dir, "Cloud": s.Cloud.Addr().String(), "Phone": "+" + strings.TrimPrefix(Company.Phone, "+"),
+		"ReachedIn": o.ReachedIn, "ARI": s.Asterisk.ARIURL(), "User": s.Asterisk.ARIUser(),
+	})
+	return errors.Join(err, file.Close())
+}
+
+// login logs the service's account in as an administrator does, with the code on standard input.
+func (s *Stage) login(ctx context.Context, o Options) error {
+	cmd := s.command(ctx, o, "login", "--config", s.Config(), "--account", "company")
+	cmd.Stdin = strings.NewReader(Company.Code + "\n")
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("tgtrunk login: %w\n%s", err, output)
+	}
+	return nil
+}
+
+func (s *Stage) command(ctx context.Context, o Options, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, o.Binary, args...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	return cmd
+}
+
+// StartService runs `tgtrunk run` and waits until it serves the PBX and is online at Telegram.
+func (s *Stage) StartService(ctx context.Context, o Options) error {
+	path := filepath.Join(s.Dir, "tgtrunk.log")
+	output, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	// The service outlives ctx, which bounds its start only.
+	cmd := s.command(context.WithoutCancel(ctx), o, "run", "--config", s.Config())
+	cmd.Stdout, cmd.Stderr = output, output
+	service := &Service{cmd: cmd, done: make(chan struct{}), log: path}
+	started := make(chan error, 1)
+	go func() { // the kernel ties the death signal to the thread that starts the process
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			err = cmd.Wait()
+		}
+		service.err = errors.Join(err, output.Close())
+		close(service.done)
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.Service = service
+	return s.waitReady(ctx)
+}
+
+func (s *Stage) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		apps, err := s.Asterisk.CLI(ctx, "ari show apps")
+		if err == nil && strings.Contains(apps, "tgtrunk") && s.Cloud.Control().Online(Company.ID) > 0 {
+			return nil
+		}
+		select {
+		case <-s.Service.done:
+			return fmt.Errorf("the service ended by itself: %w\n%s", s.Service.err, tail(s.Service.log))
+		case <-ctx.Done():
+			return fmt.Errorf("the service is not ready: %w\n%s", ctx.Err(), tail(s.Service.log))
+		case <-look.C:
+		}
+	}
+}
+
+// tail returns the last lines of a file, for the report of a failure.
+func tail(path string) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	const most = 4000
+	if info, err := file.Stat(); err == nil && info.Size() > most {
+		if _, err := file.Seek(-most, io.SeekEnd); err != nil {
+			return err.Error()
+		}
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}

@@ -1,0 +1,235 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/lab"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
+)
+
+// The extensions with a SIP phone, and the tone in Hz that each plays in calls.
+var Extensions = map[string]float64{"100": 1000, "201": 900, "202": 800}
+
+// Company is the account that the service holds.
+var Company = cloud.User{ID: 5_000_100, Phone: "+49301000100", Username: "company_lab", FirstName: "Company", Code: "10100"}
+
+// People are those in the simulated Telegram, besides the company. All but egon have a phone that is on.
+var People = map[string]cloud.User{
+	"alice": {ID: 5_000_201, Phone: "+49301000201", Username: "alice_lab", FirstName: "Alice", LastName: "Lab", Code: "20201"},
+	"bob":   {ID: 5_000_202, Phone: "+49301000202", Username: "bob_lab", FirstName: "Bob", Code: "20202"},
+	"carol": {ID: 5_000_203, Phone: "+49301000203", Username: "carol_lab", FirstName: "Carol", Code: "20203"},
+	"dora":  {ID: 5_000_204, Phone: "+49301000204", Username: "dora_lab", FirstName: "Dora", Code: "20204"},
+	"egon":  {ID: 5_000_205, Phone: "+49301000205", Username: "egon_lab", FirstName: "Egon", Code: "20205"},
+}
+
+// Options of a Stage. Dir and Binary are required.
+type Options struct {
+	Dir       string        // everything is written here
+	Binary    string        // the tgtrunk program
+	Env       []string      // added to its environment
+	ReachedIn time.Duration // of the account; default 15 s
+	Progress  func(string)  // told what is going on; may be nil
+	Install   io.Writer     // the output of Asterisk's installation; may be nil
+	Log       *slog.Logger  // of the simulated Telegram and the phones; nil discards
+}
+
+// Stage is all of it, running.
+type Stage struct {
+	Dir      string
+	Asterisk *lab.Asterisk
+	Cloud    *cloud.Server
+	Phones   map[string]*lab.Phone   // by extension: 100, 201
+	People   map[string]*phone.Phone // by name; those whose phone is on
+	Service  *Service
+
+	net     *voip.Net
+	stop    context.CancelFunc // of the simulated Telegram and its phones
+	running sync.WaitGroup
+	mu      sync.Mutex
+	errs    []error // of what ended by itself
+}
+
+// Config is the path of the service's configuration.
+func (s *Stage) Config() string { return filepath.Join(s.Dir, "tgtrunk.yaml") }
+
+// Records is the path of the file with the service's call records.
+func (s *Stage) Records() string { return filepath.Join(s.Dir, "calls.jsonl") }
+
+// Start sets everything up; ctx bounds the start only. On error nothing is left running.
+func Start(ctx context.Context, o Options) (*Stage, error) {
+	if o.ReachedIn == 0 {
+		o.ReachedIn = 15 * time.Second
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Stage{Dir: o.Dir, Phones: map[string]*lab.Phone{}, People: map[string]*phone.Phone{}, stop: stop}
+	if err := s.start(ctx, base, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Stage) start(ctx, base context.Context, o Options) error {
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"starting the simulated Telegram", func() error { return s.startCloud(base, o) }},
+		{"starting Asterisk", func() error { return s.startAsterisk(ctx, o) }},
+		{"logging the service's account in (tgtrunk login)", func() error { return errors.Join(s.writeConfiguration(o), s.login(ctx, o)) }},
+		{"starting the service (tgtrunk run)", func() error { return s.StartService(ctx, o) }},
+		{"switching the phones on", func() error { return s.startPeople(ctx, base, o) }},
+	}
+	for _, step := range steps {
+		o.Progress(step.what)
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+func (s *Stage) startCloud(base context.Context, o Options) error {
+	key, err := cloud.LoadKey(filepath.Join(s.Dir, "cloud.pem"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(s.Dir, "cloud.pem.pub"), cloud.PublicPEM(&key.PublicKey), 0o600); err != nil {
+		return err
+	}
+	users := []cloud.User{Company}
+	for _, user := range People {
+		users = append(users, user)
+	}
+	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: cloud.Relay{TURN: true}, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	s.goes(base, "simulated Telegram", s.Cloud.Run)
+	s.net, err = voip.ListenNet(voip.NetOptions{Listen: "127.0.0.1:0", Loopback: true, Log: o.Log})
+	return err
+}
+
+func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
+	prefix, err := lab.InstallAsterisk(ctx, o.Install)
+	if err != nil {
+		return err
+	}
+	var endpoints []lab.SIPEndpoint
+	for extension, hz := range Extensions {
+		p, err := lab.NewPhone(lab.PhoneOptions{Name: extension, Tone: hz, Log: o.Log})
+		if err != nil {
+			return err
+		}
+		s.Phones[extension] = p
+		endpoints = append(endpoints, lab.SIPEndpoint{Name: extension, ContactPort: p.Port()})
+	}
+	s.Asterisk, err = lab.StartAsterisk(ctx, lab.AsteriskOptions{
+		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: dialplan, Endpoints: endpoints, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range s.Phones {
+		p.SetServer(s.Asterisk.SIPAddr())
+	}
+	return nil
+}
+
+// goes runs something until base ends and keeps its error.
+func (s *Stage) goes(base context.Context, what string, run func(context.Context) error) {
+	s.running.Go(func() {
+		if err := run(base); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.errs = append(s.errs, fmt.Errorf("%s: %w", what, err))
+		}
+	})
+}
+
+// startPeople logs everybody but egon in.
+func (s *Stage) startPeople(ctx, base context.Context, o Options) error {
+	for name, user := range People {
+		if name == "egon" {
+			continue
+		}
+		p, err := s.NewPerson(user, o.Log)
+		if err != nil {
+			return err
+		}
+		s.People[name] = p
+		s.goes(base, name+"'s phone", p.Run)
+	}
+	for name, p := range s.People {
+		select {
+		case <-p.Ready():
+		case <-time.After(20 * time.Second):
+			return fmt.Errorf("%s's phone is not on after 20 s: %w", name, s.Err())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// NewPerson makes the phone of a user of the simulated Telegram; the caller runs it.
+func (s *Stage) NewPerson(user cloud.User, log *slog.Logger) (*phone.Phone, error) {
+	return phone.New(phone.Options{
+		Server: s.Cloud.Addr().AddrPort(), Key: s.Cloud.PublicKey(), DC: s.Cloud.DC(), User: user, Net: s.net, Log: log,
+	})
+}
+
+// Err is what has gone wrong by itself so far.
+func (s *Stage) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.errs...)
+}
+
+// Stop ends everything, the service first, and returns what had gone wrong by itself.
+func (s *Stage) Stop() error {
+	var err error
+	if s.Service != nil {
+		err = s.Service.Stop()
+	}
+	for _, p := range s.Phones {
+		p.Close()
+	}
+	if s.Asterisk != nil {
+		s.Asterisk.Stop()
+	}
+	s.stop()
+	s.running.Wait()
+	if s.net != nil {
+		s.net.Close()
+	}
+	return errors.Join(err, s.Err())
+}
+
+// Settled waits until no channel and no call is left, and says what is.
+func (s *Stage) Settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := s.Asterisk.WaitChannels(ctx, 0); err != nil {
+		return fmt.Errorf("channels are left in Asterisk: %w", err)
+	}
+	if live := s.Cloud.Control().ActiveCalls(); len(live) > 0 {
+		return fmt.Errorf("calls are left at Telegram: %+v", live)
+	}
+	return nil
+}
