@@ -75,11 +75,11 @@ func (l *leg) externalMedia(ctx context.Context, law media.Codec) (netip.AddrPor
 		return netip.AddrPort{}, fmt.Errorf("rtp address %s of the media channel: %w", net.JoinHostPort(host, port), err)
 	}
 	if remote.Addr().IsUnspecified() {
-		address, err := l.link.asteriskAddr(ctx)
+		_, there, err := l.link.route(ctx)
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
-		remote = netip.AddrPortFrom(address, remote.Port())
+		remote = netip.AddrPortFrom(there, remote.Port())
 	}
 	return remote, nil
 }
@@ -173,39 +173,54 @@ func payloadType(law media.Codec) uint8 {
 // externalHost is where Asterisk is told to send RTP.
 func (l *Link) externalHost(ctx context.Context) (string, error) {
 	local := l.port.LocalAddr()
-	host := l.opt.Media.Advertise
-	if host == "" && !local.Addr().IsUnspecified() {
-		host = local.Addr().String()
+	port := strconv.Itoa(int(local.Port()))
+	if l.opt.Media.Advertise != "" {
+		return net.JoinHostPort(l.opt.Media.Advertise, port), nil
 	}
-	if host == "" {
-		conn, err := l.towardsAsterisk(ctx)
-		if err != nil {
-			return "", fmt.Errorf("find our address towards asterisk: %w", err)
-		}
-		defer conn.Close()
-		host = addrOf(conn.LocalAddr()).String()
+	if !local.Addr().IsUnspecified() {
+		return net.JoinHostPort(local.Addr().String(), port), nil
 	}
-	return net.JoinHostPort(host, strconv.Itoa(int(local.Port()))), nil
-}
-
-// asteriskAddr is the address of the host ARI is served on.
-func (l *Link) asteriskAddr(ctx context.Context) (netip.Addr, error) {
-	conn, err := l.towardsAsterisk(ctx)
+	here, _, err := l.route(ctx)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("find the address of asterisk: %w", err)
+		return "", err
 	}
-	defer conn.Close()
-	return addrOf(conn.RemoteAddr()), nil
+	return net.JoinHostPort(here.String(), port), nil
 }
 
-// towardsAsterisk lets the kernel choose a route; a UDP "connection" sends nothing.
-func (l *Link) towardsAsterisk(ctx context.Context) (net.Conn, error) {
+// checkRoute refuses an RTP address that Asterisk cannot send to, which would otherwise show as silence in every call.
+func (l *Link) checkRoute(ctx context.Context) error {
+	local := l.port.LocalAddr().Addr()
+	if l.opt.Media.Advertise != "" || !local.IsLoopback() {
+		return nil
+	}
+	here, there, err := l.route(ctx)
+	if err != nil {
+		return err
+	}
+	// An Asterisk on this machine may be addressed by any of the machine's addresses.
+	if there.IsLoopback() || here == there {
+		return nil
+	}
+	return fmt.Errorf("asterisk at %s cannot send audio to %s: listen on an address it reaches, such as %s",
+		there, l.port.LocalAddr(), netip.AddrPortFrom(here, l.port.LocalAddr().Port()))
+}
+
+// route returns our address on the way to the host ARI is served on, and that host's. The kernel chooses; a UDP
+// "connection" sends nothing.
+func (l *Link) route(ctx context.Context) (here, there netip.Addr, err error) {
 	host, err := checkURL(l.opt.URL)
 	if err != nil {
-		return nil, err
+		return here, there, err
 	}
 	var dialer net.Dialer
-	return dialer.DialContext(ctx, "udp", net.JoinHostPort(host, "9"))
+	conn, err := dialer.DialContext(ctx, "udp4", net.JoinHostPort(host, "9"))
+	if err != nil {
+		if conn, err = dialer.DialContext(ctx, "udp", net.JoinHostPort(host, "9")); err != nil {
+			return here, there, fmt.Errorf("find the way to asterisk: %w", err)
+		}
+	}
+	defer conn.Close()
+	return addrOf(conn.LocalAddr()), addrOf(conn.RemoteAddr()), nil
 }
 
 func addrOf(a net.Addr) netip.Addr {

@@ -79,7 +79,7 @@ func (l *Link) session(serving context.Context, accept func(bridge.Offer)) (bega
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer cancel(nil)
-	if err := l.checkVersion(ctx); err != nil {
+	if err := errors.Join(l.checkVersion(ctx), l.checkRoute(ctx)); err != nil {
 		return began, err
 	}
 	// What is here before we serve the application, and still is afterwards, was left behind.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +30,8 @@ type Options struct {
 
 // MediaOptions says how the audio of the calls travels between this process and Asterisk.
 type MediaOptions struct {
-	// Listen is host:port of our one RTP socket; port 0 takes any. The default is 127.0.0.1:0 where Asterisk itself is
-	// addressed as loopback, and :0 otherwise.
+	// Listen is ip:port of our one RTP socket; port 0 takes any, and no ip means 0.0.0.0. The default is 127.0.0.1:0
+	// where Asterisk itself is addressed as loopback, and 0.0.0.0:0 otherwise.
 	Listen string
 	// Advertise is the host Asterisk sends RTP to. The default is the host of Listen or, where that names no address,
 	// our address on the way to Asterisk.
@@ -69,11 +69,13 @@ func (o Options) withDefaults() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	host, err := checkURL(o.URL)
-	if o.Media.Listen == "" {
-		o.Media.Listen = ":0"
-		if isLoopback(host) {
-			o.Media.Listen = "127.0.0.1:0"
-		}
+	switch {
+	case o.Media.Listen == "" && isLoopback(host):
+		o.Media.Listen = "127.0.0.1:0"
+	case o.Media.Listen == "":
+		o.Media.Listen = "0.0.0.0:0"
+	case strings.HasPrefix(o.Media.Listen, ":"):
+		o.Media.Listen = "0.0.0.0" + o.Media.Listen
 	}
 	return o, errors.Join(err, o.check())
 }
@@ -102,10 +104,8 @@ func (o Options) check() error {
 	if o.Media.Law != media.PCMU && o.Media.Law != media.PCMA {
 		report("media law %v: want PCMU or PCMA", o.Media.Law)
 	}
-	if _, port, err := net.SplitHostPort(o.Media.Listen); err != nil {
-		report("media listen address: %w", err)
-	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		report("media listen address %q: want a port number", o.Media.Listen)
+	if _, err := netip.ParseAddrPort(o.Media.Listen); err != nil {
+		report("media listen address %q: want ip:port", o.Media.Listen)
 	}
 	if strings.ContainsAny(o.Media.Advertise, " /,@") {
 		report("media advertise %q: want a host name or an address without port", o.Media.Advertise)
