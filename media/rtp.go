@@ -20,6 +20,8 @@ const (
 	// A PBX goes on sending for a moment after its call has ended; that is nobody's mistake.
 	rtpFarewell     = 5 * time.Second
 	rtpStrangerLogs = 10 * time.Second
+	rtpReadFailures = 10          // in a row, before the reader begins to pause
+	rtpReadPause    = time.Second // between attempts then
 )
 
 // RTPOptions say where an RTPPort listens.
@@ -36,11 +38,12 @@ type RTPPort struct {
 	local     netip.AddrPort
 	advertise netip.AddrPort
 	log       *slog.Logger
+	quit      chan struct{} // closed when Close begins
 	done      chan struct{} // closed when the reader has ended
-	closing   atomic.Bool
 
-	mu    sync.Mutex                                  // guards changes of flows
-	flows atomic.Pointer[map[netip.AddrPort]*rtpFlow] // never changed, only replaced
+	mu     sync.Mutex // guards changes of flows, and closed
+	closed bool
+	flows  atomic.Pointer[map[netip.AddrPort]*rtpFlow] // never changed, only replaced
 
 	strangers atomic.Uint64
 	malformed atomic.Uint64
@@ -68,7 +71,8 @@ func ListenRTP(o RTPOptions) (*RTPPort, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for RTP: %w", err)
 	}
-	p := &RTPPort{conn: conn, local: plainAddr(conn.LocalAddr().(*net.UDPAddr).AddrPort()), done: make(chan struct{})}
+	p := &RTPPort{conn: conn, quit: make(chan struct{}), done: make(chan struct{})}
+	p.local = plainAddr(conn.LocalAddr().(*net.UDPAddr).AddrPort())
 	p.log = o.Log.With("rtp", p.local.String())
 	if p.advertise, err = advertised(o.Advertise, p.local); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen for RTP: %w", err), conn.Close())
@@ -111,7 +115,7 @@ func (p *RTPPort) Open(remote netip.AddrPort, f Format, payloadType uint8) (Flow
 	}
 	flow := newRTPFlow(p, remote, f, payloadType)
 	p.mu.Lock()
-	if p.closing.Load() {
+	if p.closed {
 		p.mu.Unlock()
 		return nil, fmt.Errorf("open RTP flow: %w", ErrClosed)
 	}
@@ -130,8 +134,7 @@ func (p *RTPPort) Open(remote netip.AddrPort, f Format, payloadType uint8) (Flow
 func (p *RTPPort) living(now time.Time) map[netip.AddrPort]*rtpFlow {
 	flows := maps.Clone(*p.flows.Load())
 	maps.DeleteFunc(flows, func(_ netip.AddrPort, f *rtpFlow) bool {
-		ended := f.endedAt()
-		return !ended.IsZero() && now.Sub(ended) > rtpFarewell
+		return f.endedFor(now) > rtpFarewell
 	})
 	return flows
 }
@@ -152,11 +155,13 @@ func (p *RTPPort) Malformed() uint64 { return p.malformed.Load() }
 // called from within a Sink.
 func (p *RTPPort) Close() error {
 	p.mu.Lock()
-	first := !p.closing.Swap(true)
+	first := !p.closed
+	p.closed = true
 	flows := *p.flows.Load()
 	p.mu.Unlock()
 	var err error
 	if first {
+		close(p.quit)
 		err = p.conn.Close()
 	}
 	<-p.done
@@ -173,15 +178,24 @@ func (p *RTPPort) Close() error {
 func (p *RTPPort) read() {
 	defer close(p.done)
 	buffer := make([]byte, rtpMaxDatagram)
-	for {
+	for failures := 0; ; {
 		n, from, err := p.conn.ReadFromUDPAddrPort(buffer)
-		switch {
-		case err == nil:
+		if err == nil {
+			failures = 0
 			p.handle(buffer[:n], from, time.Now())
-		case errors.Is(err, net.ErrClosed):
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
 			return
-		default: // the kernel hands over an ICMP error of an earlier packet: some PBX is gone, not the socket
-			p.log.Debug("read RTP", "err", err)
+		}
+		// One error may be the echo of a packet to a PBX that is gone; many are a network that is down.
+		p.log.Warn("read RTP", "err", err)
+		if failures++; failures > rtpReadFailures {
+			select {
+			case <-p.quit:
+				return
+			case <-time.After(rtpReadPause):
+			}
 		}
 	}
 }

@@ -23,6 +23,7 @@ type rtpFlow struct {
 	format  Format
 	payload uint8 // payload type
 	sink    atomic.Pointer[attached]
+	ended   atomic.Int64 // when it was closed, ns of Unix time; 0: open
 
 	in  rtpReceiver
 	out rtpSender
@@ -35,7 +36,6 @@ type attached struct{ Sink }
 // for it.
 type rtpReceiver struct {
 	mu        sync.Mutex
-	ended     time.Time // zero: open
 	ssrc      uint32
 	known     bool // ssrc is valid
 	changed   bool // the next audio packet is the first of another SSRC
@@ -49,7 +49,6 @@ type rtpReceiver struct {
 // rtpSender numbers and sends.
 type rtpSender struct {
 	mu      sync.Mutex
-	ended   bool
 	started bool
 	ssrc    uint32
 	offset  uint32 // added to every timestamp
@@ -92,7 +91,7 @@ func (f *rtpFlow) WriteAudio(p *Packet) {
 	o := &f.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.ended {
+	if f.ended.Load() != 0 {
 		return
 	}
 	header := rtp.Header{
@@ -132,7 +131,7 @@ func (f *rtpFlow) receive(packet *rtp.Packet, audio *Packet, now time.Time) {
 	r := &f.in
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.ended.IsZero() {
+	if f.ended.Load() != 0 {
 		return
 	}
 	if !r.known || packet.SSRC != r.ssrc {
@@ -189,23 +188,22 @@ func (f *rtpFlow) Close() error {
 	return nil
 }
 
-// end reports whether the flow was open until now.
+// end reports whether the flow was open until now. When it returns nothing is being delivered or sent any more.
 func (f *rtpFlow) end() bool {
+	first := f.ended.CompareAndSwap(0, time.Now().UnixNano())
 	f.sink.Store(nil)
 	f.in.mu.Lock()
-	first := f.in.ended.IsZero()
-	if first {
-		f.in.ended = time.Now()
-	}
-	f.in.mu.Unlock()
+	f.in.mu.Unlock() //nolint:staticcheck // waits for the reader
 	f.out.mu.Lock()
-	f.out.ended = true
-	f.out.mu.Unlock()
+	f.out.mu.Unlock() //nolint:staticcheck // waits for a sender
 	return first
 }
 
-func (f *rtpFlow) endedAt() time.Time {
-	f.in.mu.Lock()
-	defer f.in.mu.Unlock()
-	return f.in.ended
+// endedFor returns how long ago the flow was closed; 0 if it is open.
+func (f *rtpFlow) endedFor(now time.Time) time.Duration {
+	at := f.ended.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Duration(now.UnixNano() - at)
 }
