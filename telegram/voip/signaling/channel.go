@@ -40,13 +40,14 @@ var (
 	ErrClosed  = errors.New("channel has ended")
 )
 
-// Config is what Open needs. Log may be nil; everything else is required.
+// Config is what Open needs. NoSCTP and Log may be left out; everything else is required.
 type Config struct {
 	Version  string               // negotiated library version, one of Versions
 	Role     Role                 // our half of the call
 	Key      *Key                 // secret of the call
 	Transmit func(packet []byte)  // hands one packet to phone.sendSignalingData; called by one goroutine at a time, in order, while Run runs; the bytes are the callee's to keep
 	Deliver  func(message []byte) // one received message, inflated JSON, in order; called by one goroutine at a time, while Run runs; the bytes are the callee's to keep
+	NoSCTP   bool                 // V3 without SCTP, for custom parameter network_signaling_nosctp; what the peer sends is taken either way
 	Log      *slog.Logger         // bound attributes (call…) come from the caller
 }
 
@@ -63,7 +64,8 @@ type Channel interface {
 	// Stats returns the counters so far.
 	Stats() Stats
 	// Run drives timers, transmission and delivery until ctx ends, which is the ordinary end: it returns nil.
-	// It must be called once; nothing outlives it and no callback is called after it returned.
+	// It must be called once; nothing outlives it and no callback is called after it returned, so it waits for a
+	// Transmit or Deliver that runs when ctx ends.
 	Run(ctx context.Context) error
 }
 
@@ -109,8 +111,7 @@ type Drops struct {
 	Syntax         uint64 // record structure, SCTP chunk structure or checksum
 	Foreign        uint64 // SCTP of another association, port, stream or payload protocol
 	Inflate        uint64 // not gzip after all, or above 2 MiB
-	Overflow       uint64 // a queue was full
-	Closed         uint64 // came after Run ended
+	Overflow       uint64 // a queue was full, or Run had ended
 }
 
 // framing is how JSON messages become packets.
@@ -157,7 +158,7 @@ func Open(c Config) (Channel, error) {
 	}
 	for _, v := range versions() {
 		if v.name == c.Version {
-			return nil, nil
+			return newChannel(c, v.framing), nil
 		}
 	}
 	return nil, fmt.Errorf("open signaling: %w %q, supported are %s", ErrVersion, c.Version, strings.Join(Versions(), ", "))

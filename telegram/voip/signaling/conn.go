@@ -1,0 +1,199 @@
+package signaling
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	maxHeld  = 64  // DATA packets that came before the handshake was done
+	maxInput = 512 // packets pion has not read yet
+)
+
+var (
+	errAborted = errors.New("association was aborted by the peer")
+	errConn    = errors.New("signaling connection is closed")
+)
+
+// conn is the datagram connection under one SCTP association of pion: Read gives packets of the peer, Write posts
+// packets to it. It watches both directions, because pion neither checks verification tags nor keeps DATA that
+// overtakes the handshake.
+type conn struct {
+	post func(packet []byte, resent bool) // sends a packet, which is post's to keep
+	born time.Time
+
+	mu      sync.Mutex
+	input   [][]byte
+	ready   chan struct{} // holds a token when input was added
+	done    chan struct{}
+	err     error // why it was closed
+	closed  bool
+	ownTag  uint32 // what the peer's packets must carry; 0: not chosen yet
+	peerTag uint32 // what ours carry; 0: not known yet
+	opened  bool   // a packet that ends the handshake has gone to pion
+	proved  bool   // the peer has sent DATA or SACK
+	held    [][]byte
+	sent    bool   // we sent DATA
+	lastTSN uint32 // the latest we sent
+}
+
+func newConn(post func(packet []byte, resent bool)) *conn {
+	return &conn{post: post, born: time.Now(), ready: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// Read implements net.Conn: one packet per call.
+func (c *conn) Read(b []byte) (int, error) {
+	for {
+		c.mu.Lock()
+		if len(c.input) > 0 && !c.closed {
+			packet := c.input[0]
+			c.input = c.input[1:]
+			c.mu.Unlock()
+			return copy(b, packet), nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-c.ready:
+		case <-c.done:
+			return 0, errConn
+		}
+	}
+}
+
+// Write implements net.Conn: one packet per call. An ABORT is swallowed: it would end signaling on the peer's side for
+// good, whereas a new association is always possible.
+func (c *conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, errConn
+	}
+	kind, ok := firstChunk(b)
+	if !ok || kind == chunkAbort {
+		return len(b), nil
+	}
+	resent := false
+	switch first := sctpChunk(b[sctpHeader:]); kind {
+	case chunkInit, chunkInitAck:
+		c.ownTag = first.initTag()
+	case chunkData:
+		tsn := first.tsn()
+		resent = c.sent && int32(tsn-c.lastTSN) <= 0
+		c.note(b)
+	}
+	c.post(bytes.Clone(b), resent)
+	return len(b), nil
+}
+
+// note remembers the latest TSN of a packet of DATA.
+func (c *conn) note(b []byte) {
+	p, err := parseSCTP(b)
+	if err != nil {
+		return
+	}
+	for _, chunk := range p.chunks {
+		if chunk.kind() == chunkData && (!c.sent || int32(chunk.tsn()-c.lastTSN) > 0) {
+			c.sent, c.lastTSN = true, chunk.tsn()
+		}
+	}
+}
+
+// accept takes a packet of this association that holds no INIT and no ABORT, and passes it on when it is time. It
+// reports false when there is no room.
+func (c *conn) accept(p sctpPacket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	data := p.has(chunkData)
+	c.proved = c.proved || data || p.has(chunkSack)
+	ends := p.has(chunkCookieEcho) || p.has(chunkCookieAck)
+	if data && !c.opened && !ends {
+		if len(c.held) >= maxHeld {
+			return false
+		}
+		c.held = append(c.held, p.bytes())
+		return true
+	}
+	ok := c.push(p.bytes())
+	if ends && !c.opened {
+		c.opened = true
+		for _, packet := range c.held {
+			ok = c.push(packet) && ok
+		}
+		c.held = nil
+	}
+	return ok
+}
+
+// acceptInit takes an INIT or INIT ACK.
+func (c *conn) acceptInit(p sctpPacket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peerTag = p.chunks[0].initTag()
+	return c.push(sctpPacket{tag: p.tag, chunks: []sctpChunk{p.chunks[0].bare()}}.bytes())
+}
+
+func (c *conn) push(packet []byte) bool {
+	if c.closed || len(c.input) >= maxInput || len(packet) > maxSCTPPacket {
+		return false
+	}
+	c.input = append(c.input, packet)
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// tags returns our and the peer's tag as far as known.
+func (c *conn) tags() (own, peer uint32, proved bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ownTag, c.peerTag, c.proved
+}
+
+// end closes the connection; the first reason is kept.
+func (c *conn) end(reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed, c.err = true, reason
+		close(c.done)
+	}
+}
+
+func (c *conn) reason() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.end(errConn)
+	return nil
+}
+
+// Deadlines and addresses mean nothing here.
+
+func (c *conn) LocalAddr() net.Addr              { return connAddr{} }
+func (c *conn) RemoteAddr() net.Addr             { return connAddr{} }
+func (c *conn) SetDeadline(time.Time) error      { return nil }
+func (c *conn) SetReadDeadline(time.Time) error  { return nil }
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }
+
+type connAddr struct{}
+
+func (connAddr) Network() string { return "signaling" }
+func (connAddr) String() string  { return "signaling" }
+
+// firstChunk is the type of a packet's first chunk; ok is false when it has none or is no SCTP.
+func firstChunk(packet []byte) (kind byte, ok bool) {
+	if len(packet) < sctpHeader+4 || !isSCTP(packet) {
+		return 0, false
+	}
+	return packet[sctpHeader], binary.BigEndian.Uint16(packet[sctpHeader+2:]) >= 4
+}
