@@ -1,0 +1,195 @@
+package telegram
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/store"
+)
+
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+	lookAgain  = time.Minute // whether somebody has logged the account in
+	leaseTime  = 30 * time.Second
+	flushEvery = 2 * time.Second
+	steadyFor  = time.Minute // a session that lived so long starts the retries anew
+)
+
+// Account is the bridge.Trunk of one Telegram account.
+type Account struct {
+	opts  Options
+	owner string // of the lease: this process's Account
+	log   *slog.Logger
+	keep  keep
+	peers *peers
+	read  *progress
+
+	live    atomic.Pointer[session] // nil while calls cannot be made
+	offline atomic.Bool             // the connection is being made anew
+	health  atomic.Pointer[error]   // why live is nil
+	login   chan struct{}           // holds a token when Login has succeeded
+	legs    sync.WaitGroup
+	counter atomic.Uint64 // of leg ids
+	born    string        // makes leg ids unique over restarts
+}
+
+// New makes the trunk of an account; nothing happens until Run or Login.
+func New(o Options) (*Account, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	k := keep{store: o.Store, name: o.Name}
+	log := o.Log.With("account", o.Name)
+	a := &Account{
+		opts:  o,
+		owner: rand.Text(),
+		log:   log,
+		keep:  k,
+		peers: newPeers(k, log),
+		read:  &progress{keep: k},
+		login: make(chan struct{}, 1),
+		born:  strconv.FormatInt(time.Now().Unix(), 36),
+	}
+	a.setHealth(ErrOffline)
+	return a, nil
+}
+
+// Name implements bridge.Trunk.
+func (a *Account) Name() string { return a.opts.Name }
+
+// Health says why calls cannot be made; nil while they can. It does not block.
+func (a *Account) Health() error {
+	if a.live.Load() == nil {
+		return *a.health.Load()
+	}
+	if a.offline.Load() {
+		return ErrOffline
+	}
+	return nil
+}
+
+func (a *Account) setHealth(err error) { a.health.Store(&err) }
+
+// Run implements bridge.Trunk. It never gives up: an account that is logged out, or held by another process, waits
+// until that changes, and says so in Health.
+func (a *Account) Run(ctx context.Context, accept func(bridge.Offer)) error {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := a.hold(ctx, accept)
+		if ctx.Err() != nil {
+			break
+		}
+		a.setHealth(err)
+		if errors.Is(err, ErrLoggedOut) {
+			a.awaitLogin(ctx, err)
+			continue
+		}
+		if time.Since(began) > steadyFor {
+			retry = firstRetry
+		}
+		a.log.Warn("account is down, trying again", "error", err, "in", retry)
+		sleep(ctx, retry)
+		retry = min(2*retry, lastRetry)
+	}
+	a.setHealth(ErrOffline)
+	a.legs.Wait()
+	return nil
+}
+
+// hold lives with the account's lease: one process at a time may use a session, or Telegram ends it for both.
+func (a *Account) hold(ctx context.Context, accept func(bridge.Offer)) error {
+	lease, err := a.opts.Store.Acquire(ctx, a.keep.key("lease"), a.owner, leaseTime)
+	if err != nil {
+		return fmt.Errorf("take the account: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := a.opts.Store.Release(ctx, lease); err != nil {
+			a.log.Debug("releasing the account failed", "error", err)
+		}
+	}()
+	version, err := a.keep.sessionVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("look for a session: %w", err)
+	}
+	if version == 0 {
+		return ErrLoggedOut
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	defer cancel(nil)
+	renewing.Go(func() { a.renew(ctx, lease, cancel) })
+	if err := a.connect(ctx, accept); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// renew keeps the lease, and ends the session when it is lost.
+func (a *Account) renew(ctx context.Context, l store.Lease, lost context.CancelCauseFunc) {
+	for sleep(ctx, leaseTime/3) {
+		next, err := a.opts.Store.Renew(ctx, l, leaseTime)
+		if err == nil {
+			l = next
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		a.log.Warn("renewing the account's lease failed", "error", err)
+		if errors.Is(err, store.ErrFenced) || time.Now().After(l.Expires) {
+			lost(fmt.Errorf("keep the account: %w", err))
+			return
+		}
+	}
+}
+
+// awaitLogin waits until there is a session that has not failed yet.
+func (a *Account) awaitLogin(ctx context.Context, why error) {
+	a.log.Error("account is down until somebody logs it in", "error", why, "advice", "tgtrunk login --account "+a.opts.Name)
+	failed, err := a.keep.sessionVersion(ctx)
+	if err != nil {
+		a.log.Warn("looking for a session failed", "error", err)
+	}
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.login:
+			return
+		case <-look.C:
+			if now, err := a.keep.sessionVersion(ctx); err == nil && now != 0 && now != failed {
+				return
+			}
+		}
+	}
+}
+
+// Dial implements bridge.Trunk.
+func (a *Account) Dial(ctx context.Context, t routing.Target) bridge.Leg {
+	l := a.newLeg()
+	a.legs.Go(func() { l.dial(ctx, t) })
+	return l
+}
+
+func (a *Account) newLeg() *leg {
+	id := fmt.Sprintf("%s-%s-%d", a.opts.Name, a.born, a.counter.Add(1))
+	return newLeg(a, id)
+}

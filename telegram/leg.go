@@ -1,0 +1,284 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
+)
+
+// leg is our half of a call with a Telegram user. One goroutine owns it: dial's or carry's.
+type leg struct {
+	account *Account
+	id      string
+	log     *slog.Logger
+	events  chan bridge.Event // has room for every event of a leg
+	answer  chan struct{}     // closed by the first Answer
+	hung    chan struct{}     // closed by the first Hangup
+
+	mu       sync.Mutex
+	answered bool
+	cause    *bridge.Cause // of the first Hangup
+
+	// The rest belongs to the leg's goroutine.
+	outgoing bool
+	ring     time.Duration // how long it may ring; 0: the line decides
+	reached  bool          // a device of the callee has the call
+	accepted bool          // the callee has accepted, or we have
+	up       bool          // audio has flowed
+}
+
+// legRoom holds Reached, Ringing, Answered, Media and Ended.
+const legRoom = 8
+
+func newLeg(a *Account, id string) *leg {
+	return &leg{
+		account: a,
+		id:      id,
+		log:     a.log.With("leg", id),
+		events:  make(chan bridge.Event, legRoom),
+		answer:  make(chan struct{}),
+		hung:    make(chan struct{}),
+	}
+}
+
+// ID implements bridge.Leg.
+func (l *leg) ID() string { return l.id }
+
+// Events implements bridge.Leg.
+func (l *leg) Events() <-chan bridge.Event { return l.events }
+
+// Ring implements bridge.Leg. Telegram has no such thing: the caller's phone rings from the moment that
+// phone.receivedCall is sent, or not at all, depending on the account's mode.
+func (l *leg) Ring() {}
+
+// Answer implements bridge.Leg.
+func (l *leg) Answer() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.answered {
+		l.answered = true
+		close(l.answer)
+	}
+}
+
+// Hangup implements bridge.Leg.
+func (l *leg) Hangup(c bridge.Cause) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		l.cause = &c
+		close(l.hung)
+	}
+}
+
+// wanted is the cause of the first Hangup.
+func (l *leg) wanted() (bridge.Cause, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause == nil {
+		return bridge.Cause{}, false
+	}
+	return *l.cause, true
+}
+
+// end tells the last event.
+func (l *leg) end(c bridge.Cause, err error) {
+	log := l.log.With("cause", c.String())
+	if err != nil {
+		log = log.With("error", err)
+	}
+	log.Debug("leg ended")
+	l.events <- bridge.Ended{Cause: c, Err: err}
+	close(l.events)
+}
+
+// fail ends the leg with an error's own verdict, unless it was hung up before.
+func (l *leg) fail(err error) {
+	if c, ok := l.wanted(); ok {
+		l.end(c, nil)
+		return
+	}
+	e := judge(err)
+	l.end(e.Cause(), e)
+}
+
+// dial finds the callee and calls. The end of ctx hangs up.
+func (l *leg) dial(ctx context.Context, t routing.Target) {
+	l.outgoing = true
+	s := l.account.live.Load()
+	if s == nil {
+		err := l.account.Health()
+		if err == nil {
+			err = ErrOffline // it went down this very moment
+		}
+		l.fail(verdict(bridge.AccountDown, err))
+		return
+	}
+	asking, cancel := l.until(ctx, s)
+	defer cancel()
+	p, err := s.resolve(asking, t.Number)
+	if err != nil {
+		if ctx.Err() != nil {
+			l.Hangup(bridge.CauseOf(bridge.Cancelled))
+		}
+		l.fail(err)
+		return
+	}
+	l.ring = t.Timeout
+	ended := l.follow(ctx, s.line.Place(p.input()))
+	// A short flood wait is sat through, once; the caller hears nothing of it.
+	if e := ended.Err; e != nil && e.Kind == calls.Flooded && e.Wait <= patience && sleep(asking, e.Wait) {
+		ended = l.follow(ctx, s.line.Place(p.input()))
+	}
+	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
+		s.peers.disown(p.ID)
+		if t.Number.Kind == routing.UserID {
+			e.Kind = calls.NoAccess
+		}
+	}
+	l.finish(ended)
+}
+
+// until returns a context for the leg's requests: it ends with the caller's, with the session, and with a hang-up.
+func (l *leg) until(ctx context.Context, s *session) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stopSession := context.AfterFunc(s.ctx, cancel)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-l.hung:
+			cancel()
+		case <-done:
+		}
+	}()
+	return ctx, sync.OnceFunc(func() {
+		close(done)
+		stopSession()
+		cancel()
+	})
+}
+
+// carry goes with an incoming call.
+func (l *leg) carry(c *calls.Call) { l.finish(l.follow(context.Background(), c)) }
+
+// follow turns a call's events into the leg's, and the leg's orders into the call's, until the call has ended.
+func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
+	limit := time.NewTimer(time.Hour)
+	limit.Stop()
+	defer limit.Stop()
+	hung, answer, gone := l.hung, l.answer, ctx.Done()
+	if l.outgoing {
+		answer = nil
+	}
+	for {
+		select {
+		case e := <-c.Events():
+			if ended, ok := e.(calls.Ended); ok {
+				return ended
+			}
+			l.tell(e, limit)
+		case <-answer:
+			answer = nil
+			c.Accept()
+		case <-hung:
+			hung = nil
+			want, _ := l.wanted()
+			c.Discard(l.discardReason(want))
+		case <-gone:
+			gone = nil
+			l.Hangup(bridge.CauseOf(bridge.Cancelled))
+		case <-limit.C:
+			l.Hangup(bridge.CauseOf(bridge.NoAnswer))
+		}
+	}
+}
+
+// discardReason is what Telegram is told of a hang-up.
+func (l *leg) discardReason(c bridge.Cause) calls.Reason {
+	if l.accepted && c.Reason == bridge.MediaFailed {
+		return calls.Disconnect
+	}
+	return calls.Ordinary
+}
+
+// tell passes on what the call has come to.
+func (l *leg) tell(e calls.Event, limit *time.Timer) {
+	switch e := e.(type) {
+	case calls.Received:
+		l.reached = true
+		l.events <- bridge.Reached{}
+		l.events <- bridge.Ringing{}
+		if l.ring > 0 {
+			limit.Reset(l.ring)
+		}
+	case calls.Accepted:
+		limit.Stop()
+		l.accepted = true
+		if l.outgoing {
+			l.events <- bridge.Answered{}
+		}
+	case calls.Established:
+		l.up = true
+		l.events <- bridge.Media{Flow: e.Flow}
+	case calls.Reconnecting:
+		l.log.Info("nothing is heard of the other side")
+	case calls.Reconnected:
+		l.log.Info("other side is heard again")
+	}
+}
+
+// finish ends the leg as its call has ended.
+func (l *leg) finish(e calls.Ended) {
+	if c, ok := l.wanted(); ok {
+		var err error
+		if e.Err != nil {
+			err = e.Err
+		}
+		l.end(c, err)
+		return
+	}
+	if e.Err != nil {
+		l.fail(e.Err)
+		return
+	}
+	reason := l.reasonOf(e)
+	var err error
+	if reason == bridge.MediaFailed {
+		err = verdict(reason, errors.New("the other side has lost the connection"))
+	}
+	l.end(bridge.CauseOf(reason), err)
+}
+
+// reasonOf says what a discard by the other side, or by Telegram, means at this stage of the call.
+func (l *leg) reasonOf(e calls.Ended) bridge.Reason {
+	switch {
+	case l.accepted && e.Reason == calls.Disconnect:
+		return bridge.MediaFailed
+	case l.accepted:
+		return bridge.Normal
+	case !l.outgoing:
+		return bridge.Cancelled
+	}
+	switch e.Reason {
+	case calls.Busy:
+		return bridge.Busy
+	case calls.Hangup:
+		return bridge.Declined
+	case calls.Disconnect:
+		return bridge.MediaFailed
+	}
+	if l.reached {
+		return bridge.NoAnswer
+	}
+	return bridge.Unreachable
+}
+
+// String names the leg in panics and tests.
+func (l *leg) String() string { return fmt.Sprintf("leg %s", l.id) }

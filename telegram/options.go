@@ -1,0 +1,115 @@
+package telegram
+
+import (
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
+)
+
+// CallMode says how incoming calls are taken.
+type CallMode string
+
+// The modes.
+const (
+	// Multi takes any number of incoming calls at once. Callers hear no ringing and give up after 20 s, because
+	// phone.receivedCall, which makes their phones ring, marks the account busy for everybody else.
+	Multi CallMode = "multi"
+	// Single takes one incoming call at a time, which rings for up to 90 s. Telegram refuses all others.
+	Single CallMode = "single"
+)
+
+// Options describes an account. Name, APIID, APIHash and Store are required.
+type Options struct {
+	Name       string        // of the trunk
+	APIID      int           // of the application, from my.telegram.org
+	APIHash    string        // secret
+	Phone      string        // the account's number, E.164; only Login uses it, and may ask for it instead
+	Store      store.Store   // keeps session, peers and update state under "telegram/<name>/"
+	Server     Server        // zero: Telegram
+	Calls      CallMode      // default Multi
+	ReachedIn  time.Duration // outgoing: until a device has the call; default 15 s
+	AnsweredIn time.Duration // outgoing: how long it rings where the target does not say; default 90 s
+	Device     Device        // what the account's list of devices shows
+	Net        *voip.Net     // shared sockets for media; nil: every call opens its own
+	Log        *slog.Logger  // nil discards
+}
+
+// Server is an MTProto server other than Telegram's own, such as the simulated one.
+type Server struct {
+	Addr      string         // host:port
+	PublicKey *rsa.PublicKey // it proves itself with this key
+	DC        int            // data centre it answers as; default 2
+}
+
+// Device is what a client says of itself. Empty fields get the defaults, which should not change in the life of a
+// session: Telegram warns the account's owner of devices it has not seen.
+type Device struct {
+	Model  string // default "tgtrunk"
+	System string // default "server"
+	App    string // version of the application, default "1.0"
+}
+
+func (o Options) withDefaults() (Options, error) {
+	var errs []error
+	if o.Name == "" {
+		errs = append(errs, errors.New("name is missing"))
+	}
+	if o.APIID <= 0 || o.APIHash == "" {
+		errs = append(errs, errors.New("api id or api hash is missing"))
+	}
+	if o.Store == nil {
+		errs = append(errs, errors.New("store is missing"))
+	}
+	setDefault(&o.Calls, Multi)
+	if o.Calls != Multi && o.Calls != Single {
+		errs = append(errs, fmt.Errorf("call mode %q is neither %q nor %q", o.Calls, Multi, Single))
+	}
+	errs = append(errs, o.Server.check())
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.Server.DC, 2)
+	setDefault(&o.ReachedIn, 15*time.Second)
+	setDefault(&o.AnsweredIn, 90*time.Second)
+	setDefault(&o.Device.Model, "tgtrunk")
+	setDefault(&o.Device.System, "server")
+	setDefault(&o.Device.App, "1.0")
+	if err := errors.Join(errs...); err != nil {
+		return o, fmt.Errorf("account %q: %w", o.Name, err)
+	}
+	return o, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (s Server) check() error {
+	if s.Addr == "" {
+		if s.PublicKey != nil {
+			return errors.New("server has a public key and no address")
+		}
+		return nil
+	}
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		return fmt.Errorf("server address: %w", err)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n <= 0 || n > 65535 {
+		return fmt.Errorf("server address %q: bad port", s.Addr)
+	}
+	if s.PublicKey == nil {
+		return errors.New("server's public key is missing")
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+package telegram
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/gotd/td/tg"
+
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/store"
+)
+
+// Peer is a Telegram user as the account knows it.
+type Peer struct {
+	ID         int64  `json:"id"`
+	AccessHash int64  `json:"hash,omitempty"` // 0: the account may not address the user
+	Username   string `json:"username,omitempty"`
+	Phone      string `json:"phone,omitempty"` // E.164 with '+'; only where the user shows it
+	First      string `json:"first,omitempty"`
+	Last       string `json:"last,omitempty"`
+	Language   string `json:"language,omitempty"`
+	Contact    bool   `json:"contact,omitempty"`
+	Premium    bool   `json:"premium,omitempty"`
+	Person     bool   `json:"person,omitempty"` // neither a bot nor deleted
+}
+
+// Party is the peer as routes and the PBX see it.
+func (p Peer) Party() routing.Party {
+	return routing.Party{
+		UserID: p.ID, Username: p.Username, Phone: p.Phone, Name: strings.TrimSpace(p.First + " " + p.Last),
+	}
+}
+
+// facts are the channel variables that say what is known of the peer.
+func (p Peer) facts() map[string]string {
+	facts := map[string]string{"TGTRUNK_USERID": strconv.FormatInt(p.ID, 10)}
+	for name, value := range map[string]string{
+		"TGTRUNK_USERNAME": p.Username, "TGTRUNK_PHONE": p.Phone, "TGTRUNK_FIRST": p.First, "TGTRUNK_LAST": p.Last,
+		"TGTRUNK_LANG": p.Language,
+	} {
+		if value != "" {
+			facts[name] = value
+		}
+	}
+	for name, yes := range map[string]bool{"TGTRUNK_CONTACT": p.Contact, "TGTRUNK_PREMIUM": p.Premium} {
+		if yes {
+			facts[name] = "1"
+		}
+	}
+	return facts
+}
+
+func (p Peer) input() *tg.InputUser { return &tg.InputUser{UserID: p.ID, AccessHash: p.AccessHash} }
+
+// peers is what the account knows of users. Access hashes are good for this account only and for ever, so a hash that
+// was seen once is kept: it is what allows a call by user id.
+type peers struct {
+	keep keep
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	self  int64
+	known map[int64]Peer
+	wet   map[int64]bool // not flushed
+}
+
+func newPeers(k keep, log *slog.Logger) *peers {
+	return &peers{keep: k, log: log, known: map[int64]Peer{}, wet: map[int64]bool{}}
+}
+
+func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
+
+// load reads what was known when the account was last here.
+func (s *peers) load(ctx context.Context, self int64) error {
+	known := map[int64]Peer{}
+	err := s.keep.store.Scan(ctx, s.prefix(self), func(e store.Entry) error {
+		var p Peer
+		if err := json.Unmarshal(e.Value, &p); err != nil || p.ID == 0 {
+			s.log.Warn("ignored unreadable peer", "key", e.Key, "error", err)
+			return nil
+		}
+		known[p.ID] = p
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load peers: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.self == self { // a reconnect: what came meanwhile is newer
+		for id, p := range s.known {
+			known[id] = p
+		}
+	} else {
+		s.wet = map[int64]bool{}
+	}
+	s.self, s.known = self, known
+	return nil
+}
+
+// flush writes what has changed.
+func (s *peers) flush(ctx context.Context) error {
+	s.mu.Lock()
+	self := s.self
+	changed := make([]Peer, 0, len(s.wet))
+	for id := range s.wet {
+		changed = append(changed, s.known[id])
+	}
+	s.wet = map[int64]bool{}
+	s.mu.Unlock()
+	for i, p := range changed {
+		raw, err := json.Marshal(p)
+		if err == nil {
+			_, err = s.keep.store.Put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, store.Put{})
+		}
+		if err != nil {
+			s.again(changed[i:])
+			return fmt.Errorf("keep peers: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *peers) again(changed []Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range changed {
+		s.wet[p.ID] = true
+	}
+}
+
+// remember takes the users that came with an update or an answer.
+func (s *peers) remember(users []tg.UserClass) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range users {
+		user, ok := u.(*tg.User)
+		if !ok || s.self == 0 {
+			continue
+		}
+		old := s.known[user.ID]
+		if p := merge(old, user); p != old {
+			s.known[p.ID] = p
+			s.wet[p.ID] = true
+		}
+	}
+}
+
+// merge takes what a user object says. A "min" object says little and its access hash is of another kind
+// (core.telegram.org/api/min).
+func merge(p Peer, u *tg.User) Peer {
+	p.ID = u.ID
+	if u.Min && p.AccessHash != 0 {
+		return p
+	}
+	if hash, ok := u.GetAccessHash(); ok && !u.Min {
+		p.AccessHash = hash
+	}
+	p.Username = username(u)
+	if phone, ok := u.GetPhone(); ok && phone != "" {
+		p.Phone = "+" + strings.TrimPrefix(phone, "+")
+	} else if !u.Min {
+		p.Phone = ""
+	}
+	p.First, p.Last, p.Language = u.FirstName, u.LastName, u.LangCode
+	p.Contact, p.Premium = u.Contact, u.Premium
+	p.Person = !u.Bot && !u.Deleted
+	return p
+}
+
+// username is the first active one; collectible names come in a list of their own.
+func username(u *tg.User) string {
+	if u.Username != "" {
+		return u.Username
+	}
+	for _, n := range u.Usernames {
+		if n.Active {
+			return n.Username
+		}
+	}
+	return ""
+}
+
+// get returns what is known of a user.
+func (s *peers) get(id int64) (Peer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.known[id]
+	return p, ok
+}
+
+// disown forgets an access hash that Telegram refuses.
+func (s *peers) disown(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.known[id]; ok && p.AccessHash != 0 {
+		p.AccessHash = 0
+		s.known[id] = p
+		s.wet[id] = true
+	}
+}
+
+// SetUserAccessHash implements updates.UserAccessHasher; remember has it already.
+func (s *peers) SetUserAccessHash(context.Context, int64, int64, int64) error { return nil }
+
+// GetUserAccessHash implements updates.UserAccessHasher.
+func (s *peers) GetUserAccessHash(_ context.Context, _, id int64) (int64, bool, error) {
+	p, ok := s.get(id)
+	return p.AccessHash, ok, nil
+}
+
+// usersOf finds the users in an answer of the API.
+func usersOf(answer any) []tg.UserClass {
+	switch a := answer.(type) {
+	case interface{ GetUsers() []tg.UserClass }:
+		return a.GetUsers()
+	case *tg.UserClassVector:
+		return a.Elems
+	case *tg.UpdatesBox:
+		return usersOf(a.Updates)
+	case *tg.ContactsContactsBox:
+		return usersOf(a.Contacts)
+	case *tg.UpdatesDifferenceBox:
+		return usersOf(a.Difference)
+	}
+	return nil
+}
+
+// number remembers which user a username or a phone number belongs to; id 0 says that it belongs to nobody.
+type number struct {
+	ID int64 `json:"id"`
+}
+
+func (s *peers) numberKey(what string) string {
+	return s.keep.key(fmt.Sprintf("%d/number/%s", s.selfID(), what))
+}
+
+func (s *peers) selfID() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.self
+}
+
+// lookUp returns the user id that a username or a phone number was resolved to lately; false where it has to be asked.
+func (s *peers) lookUp(ctx context.Context, what string) (int64, bool) {
+	e, err := s.keep.store.Get(ctx, s.numberKey(what))
+	if err != nil {
+		if !errors.Is(err, store.ErrNotFound) {
+			s.log.Warn("number memory failed", "error", err)
+		}
+		return 0, false
+	}
+	var n number
+	if err := json.Unmarshal(e.Value, &n); err != nil {
+		return 0, false
+	}
+	return n.ID, true
+}
+
+func (s *peers) learn(ctx context.Context, what string, id int64) {
+	raw, err := json.Marshal(number{ID: id})
+	if err != nil {
+		return
+	}
+	ttl := foundFor
+	if id == 0 {
+		ttl = missingFor
+	}
+	if _, err := s.keep.store.Put(ctx, s.numberKey(what), raw, store.Put{TTL: ttl}); err != nil {
+		s.log.Warn("number memory failed", "error", err)
+	}
+}

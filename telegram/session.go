@@ -1,0 +1,412 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	gotdlog "github.com/gotd/log"
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/telegram/dcs"
+	"github.com/gotd/td/telegram/updates"
+	"github.com/gotd/td/tg"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
+)
+
+const (
+	selfIn  = 30 * time.Second // to learn who we are
+	flushIn = 5 * time.Second  // to write what is known, at the end
+)
+
+// session is the account while it is connected and logged in.
+type session struct {
+	api   *tg.Client
+	self  *tg.User
+	peers *peers
+	line  *calls.Line
+	log   *slog.Logger
+	ctx   context.Context // ends with the session
+
+	contactsMu sync.Mutex
+	contactsAt time.Time // guarded by contactsMu
+}
+
+// connect lives with the client until ctx ends or the session is lost. The client reconnects by itself.
+func (a *Account) connect(ctx context.Context, accept func(bridge.Offer)) error {
+	// The client outlives ctx by the moment that it takes to discard the calls.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	u := newUpstream(a)
+	client := a.newClient(u, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
+	err := client.Run(life, func(life context.Context) error { return a.serve(ctx, life, client, u, accept) })
+	if cause := context.Cause(life); cause != nil && errors.Is(cause, ErrLoggedOut) {
+		return cause
+	}
+	if isLogout(err) {
+		return fmt.Errorf("%w: %w", ErrLoggedOut, err)
+	}
+	return err
+}
+
+// newClient makes the MTProto client. logout is called, perhaps more than once, when Telegram says that the session is
+// over.
+func (a *Account) newClient(u *upstream, logout func(error)) *telegram.Client {
+	o := telegram.Options{
+		SessionStorage:    a.keep,
+		UpdateHandler:     u,
+		Device:            telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
+		Logger:            demoted{a.log},
+		OnConnectionState: u.connection,
+		OnSelfError: func(_ context.Context, err error) error {
+			if isLogout(err) {
+				return err
+			}
+			return nil
+		},
+		Middlewares: []telegram.Middleware{telegram.MiddlewareFunc(func(next tg.Invoker) telegram.InvokeFunc {
+			return func(ctx context.Context, in bin.Encoder, out bin.Decoder) error {
+				err := next.Invoke(ctx, in, out)
+				switch {
+				case err == nil:
+					a.peers.remember(usersOf(out))
+				case isLogout(err):
+					logout(err)
+				}
+				return err
+			}
+		})},
+	}
+	a.opts.Server.direct(&o)
+	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
+}
+
+// direct points the client at the server, whatever addresses the server announces.
+func (s Server) direct(o *telegram.Options) {
+	if s.Addr == "" {
+		return
+	}
+	o.DC = s.DC
+	o.PublicKeys = []telegram.PublicKey{{RSA: s.PublicKey}}
+	o.DCList = dcs.List{Options: []tg.DCOption{{ID: s.DC, IPAddress: "127.0.0.1", Port: 443}}}
+	o.Resolver = dcs.Plain(dcs.PlainOptions{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, s.Addr)
+	}})
+}
+
+// serve carries the account's calls while the client lives. ctx ends when the account shall stop, life when the
+// client has ended.
+func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *upstream, accept func(bridge.Offer)) error {
+	s, err := a.open(life, client, accept)
+	if err != nil {
+		return err
+	}
+	lineCtx, stopLine := context.WithCancel(life)
+	defer stopLine()
+	var line, rest sync.WaitGroup
+	line.Go(func() { _ = s.line.Run(lineCtx) }) // fails only where it is run twice
+	restCtx, stopRest := context.WithCancelCause(life)
+	rest.Go(func() { stopRest(u.follow(restCtx, client, s)) })
+	rest.Go(func() { a.flushNowAndThen(restCtx) })
+	u.attach(s.line)
+	a.live.Store(s)
+	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
+
+	select {
+	case <-ctx.Done():
+	case <-restCtx.Done():
+	}
+	a.live.Store(nil)
+	err = context.Cause(restCtx) // nil where it was ctx
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	a.setHealth(err)
+	stopLine()
+	line.Wait() // the client must still answer
+	stopRest(nil)
+	rest.Wait()
+	a.flush(context.WithoutCancel(life))
+	return err
+}
+
+// open learns who we are and what was known of others.
+func (a *Account) open(ctx context.Context, client *telegram.Client, accept func(bridge.Offer)) (*session, error) {
+	asking, cancel := context.WithTimeout(ctx, selfIn)
+	defer cancel()
+	self, err := client.Self(asking)
+	if err != nil {
+		return nil, fmt.Errorf("ask who we are: %w", err)
+	}
+	if err := errors.Join(a.peers.load(ctx, self.ID), a.read.load(ctx, self.ID)); err != nil {
+		return nil, err
+	}
+	a.peers.remember([]tg.UserClass{self})
+	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: ctx}
+	mode := calls.ReceivedNever
+	if a.opts.Calls == Single {
+		mode = calls.ReceivedAtOnce
+	}
+	s.line = calls.New(calls.Options{
+		API:      s.api,
+		Self:     self.ID,
+		Net:      a.opts.Net,
+		Received: mode,
+		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn, Ring: a.opts.AnsweredIn},
+		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
+		Now:      a.serverClock(asking, s.api),
+		Log:      a.log,
+	})
+	return s, nil
+}
+
+// serverClock is Telegram's clock: calls that come late are judged by their date, and ours may be wrong.
+func (a *Account) serverClock(ctx context.Context, api *tg.Client) func() time.Time {
+	asked := time.Now()
+	c, err := api.HelpGetConfig(ctx)
+	if err != nil {
+		a.log.Debug("telegram's clock is unknown", "error", err)
+		return time.Now
+	}
+	offset := time.Unix(int64(c.Date), 0).Sub(asked).Round(time.Second)
+	if offset.Abs() > 10*time.Second {
+		a.log.Warn("this machine's clock is wrong", "off", offset)
+	}
+	return func() time.Time { return time.Now().Add(offset) }
+}
+
+// incoming offers a call of somebody else's.
+func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer)) {
+	l := a.newLeg()
+	a.legs.Go(func() { l.carry(c) })
+	p, ok := s.peers.get(c.Peer())
+	if !ok {
+		p.ID = c.Peer()
+	}
+	facts := p.facts()
+	facts["TGTRUNK_ACCOUNT"] = a.opts.Name
+	o := bridge.Offer{Leg: l}
+	o.Trunk, o.Caller, o.Variables = a.opts.Name, p.Party(), facts
+	accept(o)
+}
+
+func (a *Account) flushNowAndThen(ctx context.Context) {
+	for sleep(ctx, flushEvery) {
+		a.flush(ctx)
+	}
+}
+
+func (a *Account) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushIn)
+	defer cancel()
+	if err := errors.Join(a.peers.flush(ctx), a.read.flush(ctx)); err != nil && ctx.Err() == nil {
+		a.log.Warn("keeping what is known failed", "error", err)
+	}
+}
+
+// upstream is where the client's updates go: those of calls straight to the line, so that a call never waits for the
+// recovery of missed messages, all others through the manager that notices gaps.
+type upstream struct {
+	account *Account
+	manager *updates.Manager
+	up      chan struct{} // holds a token when the connection has been made anew
+
+	mu    sync.Mutex
+	line  *calls.Line      // nil until attach
+	early []tg.UpdateClass // of calls, until attach
+}
+
+// maxEarly bounds what is kept while the account learns who it is.
+const maxEarly = 256
+
+func newUpstream(a *Account) *upstream {
+	u := &upstream{account: a, up: make(chan struct{}, 1)}
+	u.manager = updates.New(updates.Config{
+		Handler:          telegram.UpdateHandlerFunc(u.recovered),
+		Storage:          a.read,
+		UserAccessHasher: a.peers,
+		Logger:           demoted{a.log},
+		OnTooLong:        func() { a.log.Debug("too many updates were missed") },
+		// The account's first start.
+		OnLoadUserStateFailed: func() {},
+	})
+	return u
+}
+
+// attach lets the calls' updates flow.
+func (u *upstream) attach(l *calls.Line) {
+	u.mu.Lock()
+	early := u.early
+	u.line, u.early = l, nil
+	u.mu.Unlock()
+	for _, e := range early {
+		u.deliver(e)
+	}
+}
+
+// connection hears of the client's connection; it does not block.
+func (u *upstream) connection(s telegram.ConnectionState) {
+	ready := s == telegram.ConnectionStateReady
+	if was := u.account.offline.Swap(!ready); was == ready {
+		u.account.log.Info("connection to telegram", "state", s.String())
+	}
+	if ready {
+		select {
+		case u.up <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// follow recovers what was missed, at the start and after every loss of the connection.
+func (u *upstream) follow(ctx context.Context, client *telegram.Client, s *session) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel()
+	start := func(ctx context.Context) {
+		asking.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-u.up:
+					_ = u.manager.Handle(ctx, &tg.UpdatesTooLong{}) // fails only when ctx ends
+				}
+			}
+		})
+	}
+	err := u.manager.Run(ctx, callsOnly{client.API()}, s.self.ID, updates.AuthOptions{OnStart: start})
+	if err == nil {
+		err = errors.New("updates have ended")
+	}
+	return fmt.Errorf("follow updates: %w", err)
+}
+
+// Handle implements telegram.UpdateHandler.
+func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
+	u.account.peers.remember(usersOf(all))
+	switch t := all.(type) {
+	case *tg.Updates:
+		t.Updates = u.sift(t.Updates)
+	case *tg.UpdatesCombined:
+		t.Updates = u.sift(t.Updates)
+	case *tg.UpdateShort:
+		if rest := u.sift([]tg.UpdateClass{t.Update}); len(rest) == 0 {
+			return nil
+		}
+	}
+	return u.manager.Handle(ctx, all)
+}
+
+// sift delivers the updates of calls and returns the rest without those of channels.
+func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
+	rest := make([]tg.UpdateClass, 0, len(all))
+	for _, one := range all {
+		if !u.deliver(one) && !ofChannel(one) {
+			rest = append(rest, one)
+		}
+	}
+	return rest
+}
+
+// deliver reports whether the update was one of a call.
+func (u *upstream) deliver(one tg.UpdateClass) bool {
+	switch one.(type) {
+	case *tg.UpdatePhoneCall, *tg.UpdatePhoneCallSignalingData:
+	default:
+		return false
+	}
+	u.mu.Lock()
+	line := u.line
+	if line == nil && len(u.early) < maxEarly {
+		u.early = append(u.early, one)
+	}
+	u.mu.Unlock()
+	if line == nil {
+		return true
+	}
+	switch t := one.(type) {
+	case *tg.UpdatePhoneCall:
+		_ = line.HandleCall(context.Background(), t) // never fails
+	case *tg.UpdatePhoneCallSignalingData:
+		_ = line.HandleSignaling(context.Background(), t) // never fails
+	}
+	return true
+}
+
+// recovered takes what the manager has put in order; updates of calls are among them only where they were missed.
+func (u *upstream) recovered(_ context.Context, all tg.UpdatesClass) error {
+	u.account.peers.remember(usersOf(all))
+	switch t := all.(type) {
+	case *tg.Updates:
+		u.sift(t.Updates)
+	case *tg.UpdatesCombined:
+		u.sift(t.Updates)
+	}
+	return nil
+}
+
+// ofChannel says whether an update belongs to a channel's own sequence, which is not followed.
+func ofChannel(u tg.UpdateClass) bool {
+	if _, ok := u.(*tg.UpdateChannelTooLong); ok {
+		return true
+	}
+	_, _, _, ok, _ := tg.IsChannelPtsUpdate(u)
+	return ok
+}
+
+// callsOnly is the API of the updates' manager, without the channels.
+type callsOnly struct{ *tg.Client }
+
+// UpdatesGetDifference implements updates.API.
+func (c callsOnly) UpdatesGetDifference(ctx context.Context, r *tg.UpdatesGetDifferenceRequest) (tg.UpdatesDifferenceClass, error) {
+	d, err := c.Client.UpdatesGetDifference(ctx, r)
+	switch t := d.(type) {
+	case *tg.UpdatesDifference:
+		t.OtherUpdates = withoutChannels(t.OtherUpdates)
+	case *tg.UpdatesDifferenceSlice:
+		t.OtherUpdates = withoutChannels(t.OtherUpdates)
+	}
+	return d, err
+}
+
+func withoutChannels(all []tg.UpdateClass) []tg.UpdateClass {
+	rest := all[:0]
+	for _, u := range all {
+		if !ofChannel(u) {
+			rest = append(rest, u)
+		}
+	}
+	return rest
+}
+
+// demoted is the client's log: what it calls info is detail here, and it logs requests in full at debug.
+type demoted struct{ log *slog.Logger }
+
+// Enabled implements gotd's log.Logger.
+func (d demoted) Enabled(ctx context.Context, l gotdlog.Level) bool {
+	return l >= gotdlog.LevelInfo && d.log.Enabled(ctx, slog.LevelDebug)
+}
+
+// Log implements gotd's log.Logger.
+func (d demoted) Log(ctx context.Context, l gotdlog.Level, msg string, attrs ...gotdlog.Attr) {
+	if l < gotdlog.LevelInfo {
+		return
+	}
+	args := []slog.Attr{slog.String("said", msg)}
+	for _, a := range attrs {
+		if a.Value.Kind() == gotdlog.KindError {
+			args = append(args, slog.Any(a.Key, a.Value.Error()))
+		}
+	}
+	d.log.LogAttrs(ctx, slog.LevelDebug, "mtproto", args...)
+}
