@@ -2,33 +2,227 @@ package voip
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
 // Engine is the transport and the media of one call. All methods may be called from any goroutine.
-type Engine struct{}
+type Engine struct {
+	c        Config
+	log      *slog.Logger
+	times    timeouts
+	flow     *flow
+	channel  signaling.Channel
+	inbox    chan []byte   // signalling messages on their way to the session
+	stopped  chan struct{} // closed when nobody takes from inbox any more
+	outbox   *outbox
+	events   *eventQueue
+	peerSCTP bool // the signalling tells native peers from web ones
+
+	started atomic.Bool
+	muted   atomic.Bool
+	mute    chan struct{} // SetMuted was called
+
+	mu    sync.Mutex
+	facts Stats // what Stats returns, but for the figures of flow and channel
+	drops struct{ candidates, messages uint64 }
+}
 
 // New makes the engine of a call. It fails with ErrConfig, ErrMTProto or signaling.ErrVersion and starts nothing.
-func New(c Config) (*Engine, error) { return &Engine{}, nil }
+func New(c Config) (*Engine, error) {
+	if c.Key == nil || c.Send == nil || (c.Role != signaling.Caller && c.Role != signaling.Callee) {
+		return nil, fmt.Errorf("make call engine: %w: role, key and send are needed", ErrConfig)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	p, err := parseParameters(c.CustomParameters, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	if p.mtproto {
+		return nil, ErrMTProto
+	}
+	e := &Engine{
+		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(),
+		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log), events: newEventQueue(),
+		mute:  make(chan struct{}, 1),
+		facts: Stats{State: Connecting, Version: c.Version},
+	}
+	framing := p.framing(c.Version)
+	e.peerSCTP = framing == "12.0.0" || framing == "13.0.0"
+	e.channel, err = signaling.Open(signaling.Config{
+		Version: framing, Role: c.Role, Key: c.Key, Log: c.Log,
+		Transmit: e.outbox.put,
+		Deliver:  e.deliver,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make call engine: %w", err)
+	}
+	return e, nil
+}
 
 // Run carries the call until ctx ends, which returns nil, or the transport has failed for good. It is called once;
 // nothing outlives it.
-func (e *Engine) Run(ctx context.Context) error { return nil }
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.started.CompareAndSwap(false, true) {
+		return ErrRunning
+	}
+	defer e.events.close()
+	e.note(func(s *Stats) { s.Timings.Started = time.Now() })
+	n := e.c.Net
+	if n == nil {
+		own, err := ListenNet(NetOptions{Shards: 1, Log: e.log})
+		if err != nil {
+			return e.finish(ctx, err)
+		}
+		defer own.Close()
+		n = own
+	}
+	return e.finish(ctx, e.run(ctx, n))
+}
+
+func (e *Engine) run(parent context.Context, n *Net) error {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	s, err := newSession(ctx, e, n)
+	if err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer s.close()
+	defer func() {
+		cancel()
+		close(e.stopped)
+	}()
+	group.Go(func() {
+		if err := e.channel.Run(ctx); err != nil {
+			e.log.Warn("signalling has ended", "err", err)
+		}
+	})
+	group.Go(func() { e.outbox.run(ctx) })
+	return s.run()
+}
+
+// finish tells the end of the call to the world.
+func (e *Engine) finish(ctx context.Context, err error) error {
+	_ = e.flow.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
+	e.log.Info("call transport failed", "err", err)
+	e.state(Failed)
+	return err
+}
+
+// deliver brings a message from the channel's goroutine to the session.
+func (e *Engine) deliver(message []byte) {
+	select {
+	case e.inbox <- message:
+	case <-e.stopped:
+	}
+}
 
 // Receive takes one packet of updatePhoneCallSignalingData and keeps nothing of it. It never blocks and may be called
 // before Run.
-func (e *Engine) Receive(packet []byte) {}
+func (e *Engine) Receive(packet []byte) { e.channel.Receive(packet) }
 
 // Events delivers what happens. Nobody needs to read it: when its buffer is full the oldest event is dropped. It is
 // closed when Run returns.
-func (e *Engine) Events() <-chan Event { return nil }
+func (e *Engine) Events() <-chan Event { return e.events.out }
 
-// Flow is the call's audio: Opus, 48 kHz. What is written before the call is established is dropped and counted.
-func (e *Engine) Flow() media.Flow { return nil }
+// Flow is the call's audio: Opus, 48 kHz. What is written before the call is established is dropped and counted. Its
+// Close must not be called from within the attached sink. It can also WritePadding(n int), as native engines do.
+func (e *Engine) Flow() media.Flow { return e.flow }
 
 // SetMuted tells the peer that we are silent, or no longer. It does not stop audio that is written to the Flow.
-func (e *Engine) SetMuted(muted bool) {}
+func (e *Engine) SetMuted(muted bool) {
+	if e.muted.Swap(muted) == muted {
+		return
+	}
+	select {
+	case e.mute <- struct{}{}:
+	default: // the session will look anyway
+	}
+}
 
 // Stats returns the figures so far.
-func (e *Engine) Stats() Stats { return Stats{} }
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	s := e.facts
+	s.Drops.Candidates, s.Drops.Messages = e.drops.candidates, e.drops.messages
+	e.mu.Unlock()
+	s.Media = e.flow.Stats()
+	s.Signaling = e.channel.Stats()
+	s.Timings.FirstIn, s.Timings.FirstOut = s.Media.FirstReceived, s.Media.FirstSent
+	c := &e.flow.counts
+	s.Drops.Early, s.Drops.Unsent, s.Drops.Reports = c.early.Load(), c.unsent.Load(), c.reports.Load()
+	s.Drops.Packets = e.outbox.dropped.Load()
+	return s
+}
+
+// note changes what Stats tells.
+func (e *Engine) note(change func(*Stats)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change(&e.facts)
+}
+
+// state reports a state that has been reached.
+func (e *Engine) state(s State) {
+	e.note(func(f *Stats) { f.State = s })
+	e.events.put(StateChanged{s})
+}
+
+func (e *Engine) dropMessage(why string, err error) {
+	e.mu.Lock()
+	e.drops.messages++
+	e.mu.Unlock()
+	e.log.Debug("signalling message dropped", "why", why, "err", err)
+}
+
+func (e *Engine) dropCandidate(err error) {
+	e.mu.Lock()
+	e.drops.candidates++
+	e.mu.Unlock()
+	e.log.Debug("remote candidate dropped", "err", err)
+}
+
+// eventQueue is a bounded queue that forgets the oldest.
+type eventQueue struct {
+	mu     sync.Mutex
+	closed bool
+	out    chan Event
+}
+
+func newEventQueue() *eventQueue { return &eventQueue{out: make(chan Event, 32)} }
+
+func (q *eventQueue) put(ev Event) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed {
+		select {
+		case q.out <- ev:
+			return
+		default:
+		}
+		select {
+		case <-q.out:
+		default:
+		}
+	}
+}
+
+func (q *eventQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	close(q.out)
+}

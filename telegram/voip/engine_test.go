@@ -1,0 +1,26 @@
+package voip
+
+import (
+	"testing"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
+)
+
+func TestCallPerVersion(t *testing.T) {
+	for _, version := range signaling.Versions() {
+		t.Run(version, func(t *testing.T) {
+			p := newPair(t, pairOptions{version: version})
+			p.establish(t)
+			p.exchange(t, version)
+			for _, s := range []*side{p.caller, p.callee} {
+				st := s.Stats()
+				if st.SRTPProfile != "SRTP_AEAD_AES_128_GCM" || st.Local != "host" || st.State != Established {
+					t.Errorf("stats: %+v", st)
+				}
+				if st.Media.Strangers != 0 || st.Media.PacketsLost != 0 {
+					t.Errorf("media stats: %+v", st.Media)
+				}
+			}
+		})
+	}
+}

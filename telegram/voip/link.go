@@ -1,0 +1,206 @@
+package voip
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// link ties one call to its shard: the remote addresses it has to do with, and the ports its ICE agent reads from.
+type link struct {
+	shard *shard
+	media *flow     // takes SRTP and SRTCP
+	dtls  *dtlsPort // takes DTLS
+
+	mu       sync.Mutex
+	closed   bool
+	remotes  map[netip.AddrPort]*remote
+	ports    []*port
+	asked    [64]request // the last checks sent, to know whose the answers are
+	askedAt  int
+	private  *socket // for remote addresses that are another call's
+	draining sync.WaitGroup
+}
+
+// remote says how to send to a remote address.
+type remote struct {
+	via   *socket // checks and everything else; nil until the first check
+	reply *socket // answers: where the request came in
+}
+
+// request is a connectivity check that was sent.
+type request struct {
+	id   transaction
+	from *port
+}
+
+func newLink(s *shard, f *flow, d *dtlsPort) *link {
+	s.calls.Add(1)
+	return &link{shard: s, media: f, dtls: d, remotes: make(map[netip.AddrPort]*remote)}
+}
+
+// close takes the call off its shard. Packets that are being delivered meanwhile may still arrive at the flow.
+func (l *link) close() {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return
+	}
+	l.closed = true
+	addresses := make([]netip.AddrPort, 0, len(l.remotes))
+	for a := range l.remotes {
+		addresses = append(addresses, a)
+	}
+	ports := slices.Clone(l.ports)
+	if l.private != nil {
+		l.private.conn.Close()
+	}
+	l.mu.Unlock()
+	for _, p := range ports {
+		p.Close()
+	}
+	l.shard.release(l, addresses)
+	l.shard.calls.Add(-1)
+	l.draining.Wait()
+}
+
+// path returns how media goes to a remote address; nil when the address cannot be reached directly.
+func (l *link) path(to netip.AddrPort) *socket {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.via(to)
+}
+
+// via returns the socket for a remote address and settles it at the first use. Guarded by l.mu.
+func (l *link) via(to netip.AddrPort) *socket {
+	if l.closed {
+		return nil
+	}
+	r := l.remote(to)
+	if r.via != nil {
+		return r.via
+	}
+	if l.shard.claim(to, l) {
+		r.via = l.shard.socket
+	} else {
+		r.via = l.own()
+	}
+	return r.via
+}
+
+func (l *link) remote(a netip.AddrPort) *remote {
+	r := l.remotes[a]
+	if r == nil {
+		r = &remote{}
+		l.remotes[a] = r
+	}
+	return r
+}
+
+// own returns the call's own socket, opened when it is needed first; the shared one where that fails. Guarded by l.mu.
+func (l *link) own() *socket {
+	if l.private != nil {
+		return l.private
+	}
+	at := &net.UDPAddr{}
+	if ip := l.shard.socket.local.Addr(); !ip.IsUnspecified() || !l.shard.socket.dual {
+		at.IP = ip.AsSlice()
+	}
+	s, err := openSocket(at)
+	if err != nil {
+		l.shard.net.log.Warn("two calls share a remote address and there is no second socket", "err", err)
+		return l.shard.socket
+	}
+	l.private = s
+	l.draining.Go(func() {
+		_ = s.readAll(func(b []byte, from netip.AddrPort) { l.take(b, from, s) })
+	})
+	return s
+}
+
+// take sorts a packet that came to the call's own socket.
+func (l *link) take(b []byte, from netip.AddrPort, s *socket) {
+	switch first := b[0]; {
+	case first >= 128 && first <= 191:
+		if l.knows(from) {
+			l.media.receive(b)
+		} else {
+			l.media.stranger()
+		}
+	case first >= 20 && first <= 63:
+		if l.knows(from) {
+			l.dtls.deliver(b)
+		}
+	default:
+		kind, id, ok := stunHeader(b)
+		switch {
+		case !ok:
+			l.media.stranger()
+		case kind == stunSuccess || kind == stunFailure:
+			l.takeResponse(b, id, from)
+		default:
+			l.takeRequest(b, from, s)
+		}
+	}
+}
+
+func (l *link) knows(a netip.AddrPort) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.remotes[a]
+	return r != nil && r.via != nil
+}
+
+// takeResponse gives the answer to a check to the port that sent it.
+func (l *link) takeResponse(b []byte, id transaction, from netip.AddrPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.asked {
+		if l.asked[i].id == id && l.asked[i].from != nil {
+			l.asked[i].from.deliver(b, from)
+			return
+		}
+	}
+}
+
+// takeRequest gives a check to the first port of its family.
+func (l *link) takeRequest(b []byte, from netip.AddrPort, s *socket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || len(l.remotes) >= maxRemotes && l.remotes[from] == nil {
+		return
+	}
+	for _, p := range l.ports {
+		if !p.mapped && p.local.Addr().Is4() == from.Addr().Is4() {
+			l.remote(from).reply = s
+			p.deliver(b, from)
+			return
+		}
+	}
+}
+
+// maxRemotes bounds what a peer can make a call remember.
+const maxRemotes = 256
+
+// send is what an ICE agent's port writes: checks and answers.
+func (l *link) send(p *port, b []byte, to netip.AddrPort) error {
+	l.mu.Lock()
+	kind, id, ok := stunHeader(b)
+	var s *socket
+	if ok && kind != stunRequest {
+		s = l.remote(to).reply
+	}
+	if s == nil {
+		s = l.via(to)
+	}
+	if ok && kind == stunRequest {
+		l.asked[l.askedAt] = request{id, p}
+		l.askedAt = (l.askedAt + 1) % len(l.asked)
+	}
+	l.mu.Unlock()
+	if s == nil {
+		return net.ErrClosed
+	}
+	return s.write(b, to)
+}

@@ -1,0 +1,118 @@
+package voip
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
+)
+
+// relayNet is the network of one ICE agent: it opens the sockets of TURN allocations and can take them back. Without
+// that an agent that ends waits for TURN servers that do not answer.
+type relayNet struct {
+	transport.Net
+
+	mu      sync.Mutex
+	aborted bool
+	open    []*relaySocket
+}
+
+func newRelayNet() (*relayNet, error) {
+	n, err := stdnet.NewNet()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	return &relayNet{Net: n}, nil
+}
+
+// ListenPacket implements transport.Net.
+func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.aborted {
+		return nil, net.ErrClosed
+	}
+	conn, err := n.Net.ListenPacket(network, address)
+	if err != nil {
+		return nil, err
+	}
+	s := &relaySocket{PacketConn: conn}
+	n.open = append(n.open, s)
+	return s, nil
+}
+
+// abort ends all waiting for TURN servers, now and later.
+func (n *relayNet) abort() {
+	n.mu.Lock()
+	n.aborted = true
+	open := n.open
+	n.mu.Unlock()
+	for _, s := range open {
+		s.abort()
+	}
+}
+
+// relaySocket remembers the requests that were sent, so that it can refuse them in the server's place: pion's TURN
+// client has no other way to be told to stop waiting.
+type relaySocket struct {
+	net.PacketConn
+
+	mu      sync.Mutex
+	aborted bool
+	server  net.Addr
+	asked   []*stun.Message // the last requests
+}
+
+const relayAsked = 32
+
+// WriteTo implements net.PacketConn.
+func (s *relaySocket) WriteTo(b []byte, to net.Addr) (int, error) {
+	if class, id, ok := stunHeader(b); ok && class == stunRequest {
+		m := &stun.Message{TransactionID: id}
+		m.Type.ReadValue(uint16(b[0])<<8 | uint16(b[1]))
+		s.mu.Lock()
+		s.server = to
+		if !slices.ContainsFunc(s.asked, func(a *stun.Message) bool { return a.TransactionID == id }) {
+			s.asked = append(s.asked, m)[max(len(s.asked)+1-relayAsked, 0):]
+		}
+		aborted := s.aborted
+		s.mu.Unlock()
+		if aborted {
+			return 0, net.ErrClosed
+		}
+	}
+	return s.PacketConn.WriteTo(b, to)
+}
+
+// ReadFrom implements net.PacketConn.
+func (s *relaySocket) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := s.PacketConn.ReadFrom(b)
+	if err == nil {
+		return n, from, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.aborted || len(s.asked) == 0 {
+		return n, from, err
+	}
+	m := s.asked[0]
+	s.asked = s.asked[1:]
+	refusal, buildErr := stun.Build(stun.NewTransactionIDSetter(m.TransactionID),
+		stun.NewType(m.Type.Method, stun.ClassErrorResponse),
+		stun.ErrorCodeAttribute{Code: stun.CodeServerError, Reason: []byte("call has ended")})
+	if buildErr != nil {
+		return n, from, err
+	}
+	return copy(b, refusal.Raw), s.server, nil
+}
+
+func (s *relaySocket) abort() {
+	s.mu.Lock()
+	s.aborted = true
+	s.mu.Unlock()
+	s.PacketConn.Close()
+}

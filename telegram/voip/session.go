@@ -1,0 +1,331 @@
+package voip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/ice/v4"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
+)
+
+// session is a running engine. One goroutine, run, owns everything in it but for what says otherwise; pion's
+// callbacks and the DTLS handshake post functions to it.
+type session struct {
+	*Engine
+	ctx    context.Context
+	net    *Net
+	link   *link
+	dtls   *dtlsPort
+	relays *relayNet
+	agent  *ice.Agent
+	abort  *time.Timer // gives TURN servers up when the call ends
+	conn   *ice.Conn   // what comes and goes through relays
+	talk   *signaling.Negotiator
+	posts  chan func() error
+	group  sync.WaitGroup // readers, handshake, data channel
+
+	local  credentials
+	peer   peerSetup
+	hold   held
+	phase  phase
+	secure *secured
+	data   *dataChannel
+	timers timers
+}
+
+// credentials are the ICE user fragment and password of one side.
+type credentials struct{ ufrag, pwd string }
+
+// peerSetup is what the peer's InitialSetup says.
+type peerSetup struct {
+	known       bool
+	credentials credentials
+	setup       string // "actpass", "active" or "passive"
+	print       fingerprint
+}
+
+// held is what waits for the right moment.
+type held struct {
+	setupSent  bool                          // our InitialSetup has left: candidates may follow
+	offerSent  bool                          // our first offer has left, or need not any more
+	local      []string                      // candidates to send
+	remote     []ice.Candidate               // candidates of the peer that came before its InitialSetup
+	remotes    int                           // candidates of the peer in all
+	negotiates []signaling.NegotiateChannels // came before the caller's InitialSetup
+}
+
+// phase is how far the transport is.
+type phase struct {
+	started     bool // connectivity checks have begun
+	connected   bool // ICE has a working pair
+	shaking     bool // the DTLS handshake has begun
+	established bool // was reported once
+	restarting  bool // we began an ICE restart and wait for the peer's credentials
+}
+
+type timers struct {
+	limit  *time.Timer // ends the call when it is not established
+	offer  *time.Timer // the caller's first offer is due, or may be
+	state  *time.Timer // the media state was not sent through the data channel
+	since  time.Time   // when the peer's engine was heard first
+	beside bool        // media states go through signalling
+}
+
+const (
+	maxRemoteCandidates = 64 // of one generation
+	channelPatience     = 3 * time.Second
+)
+
+func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
+	talk, err := signaling.NewNegotiator(signaling.NegotiatorOptions{Role: e.c.Role, SSRC: e.flow.out.ssrc})
+	if err != nil {
+		return nil, fmt.Errorf("start call engine: %w", err)
+	}
+	relays, err := newRelayNet()
+	if err != nil {
+		return nil, fmt.Errorf("start call engine: %w", err)
+	}
+	s := &session{
+		Engine: e, ctx: ctx, net: n, talk: talk, relays: relays,
+		dtls: newDTLSPort(&e.flow.out.path), posts: make(chan func() error), local: newCredentials(),
+	}
+	s.abort = time.AfterFunc(time.Hour, relays.abort)
+	s.abort.Stop()
+	context.AfterFunc(ctx, func() { s.abort.Reset(e.times.teardown) })
+	s.link = newLink(n.pick(), e.flow, s.dtls)
+	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state} {
+		*t = time.NewTimer(time.Hour)
+		(*t).Stop()
+	}
+	s.agent, err = newAgent(agentOptions{
+		ufrag: s.local.ufrag, pwd: s.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
+		link: s.link, net: relays, times: e.times, log: e.log,
+	})
+	if err != nil {
+		s.link.close()
+		return nil, fmt.Errorf("start call engine: %w", err)
+	}
+	return s, nil
+}
+
+func newCredentials() credentials { return credentials{ufrag: rand.Text()[:8], pwd: rand.Text()} }
+
+// run is the session's goroutine.
+func (s *session) run() error {
+	s.net.reports.add(s.flow, rand.Text()[:16])
+	defer s.net.reports.remove(s.flow)
+	s.state(Connecting)
+	s.timers.limit.Reset(s.times.peer)
+	if err := s.begin(); err != nil {
+		return err
+	}
+	for {
+		if err := s.step(); err != nil {
+			return err
+		}
+	}
+}
+
+var errEnd = errors.New("call has ended")
+
+// step handles one thing that happens.
+func (s *session) step() error {
+	select {
+	case <-s.ctx.Done():
+		return errEnd
+	case <-s.link.shard.ended:
+		return ErrNetClosed
+	case message := <-s.inbox:
+		return s.take(message)
+	case post := <-s.posts:
+		return post()
+	case <-s.mute:
+		s.tellState()
+	case <-s.timers.offer.C:
+		s.considerOffer()
+	case <-s.timers.state.C:
+		s.timers.beside = true
+		if s.muted.Load() {
+			s.tellState()
+		}
+	case <-s.timers.limit.C:
+		if !s.peer.known {
+			return ErrNoPeer
+		}
+		return ErrNoConnect
+	}
+	return nil
+}
+
+// post lets the session's goroutine call f. It drops f when the session has ended.
+func (s *session) post(f func() error) {
+	select {
+	case s.posts <- f:
+	case <-s.ctx.Done():
+	}
+}
+
+// begin starts gathering, and as caller the signalling.
+func (s *session) begin() error {
+	s.explainServers()
+	_ = s.agent.OnCandidate(func(c ice.Candidate) {
+		if c != nil {
+			s.post(func() error { s.gathered(c); return nil })
+		}
+	})
+	_ = s.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
+		s.post(func() error { return s.connection(state) })
+	})
+	_ = s.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
+		s.post(func() error { return s.selected(local, remote) })
+	})
+	if err := s.agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("gather candidates: %w", err)
+	}
+	if s.c.Role == signaling.Caller {
+		s.sendSetup()
+		s.considerOffer()
+	}
+	return nil
+}
+
+func (s *session) explainServers() {
+	relays := 0
+	for _, server := range s.c.Servers {
+		switch {
+		case server.reflector():
+			s.log.Debug("reflector skipped", "id", server.ID)
+		case server.TURN:
+			relays++
+		}
+	}
+	if relays == 0 && !s.c.P2P {
+		s.log.Warn("peer to peer is not allowed and there is no TURN server: the call cannot connect")
+	}
+}
+
+// close ends what the session started. The context has ended.
+func (s *session) close() {
+	_ = s.flow.Close()
+	if s.secure != nil {
+		_ = s.secure.conn.Close()
+	}
+	_ = s.dtls.Close()
+	s.link.close()
+	_ = s.agent.GracefulClose()
+	s.relays.abort()
+	s.abort.Stop()
+	s.group.Wait()
+	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state} {
+		t.Stop()
+	}
+}
+
+// gathered signals a local candidate.
+func (s *session) gathered(c ice.Candidate) {
+	if !s.c.P2P && c.Type() != ice.CandidateTypeRelay {
+		return
+	}
+	s.hold.local = append(s.hold.local, formatCandidate(c))
+	s.sendCandidates()
+}
+
+// sendCandidates sends what was gathered, one candidate a message as the engines do, after our InitialSetup.
+func (s *session) sendCandidates() {
+	if !s.hold.setupSent {
+		return
+	}
+	for _, c := range s.hold.local {
+		s.send(signaling.Candidates{Candidates: []string{c}})
+	}
+	s.hold.local = nil
+}
+
+// connection follows the state of the ICE agent.
+func (s *session) connection(state ice.ConnectionState) error {
+	switch state {
+	case ice.ConnectionStateConnected:
+		s.phase.connected = true
+		s.report()
+	case ice.ConnectionStateDisconnected, ice.ConnectionStateChecking:
+		s.phase.connected = false
+		if s.phase.established {
+			s.state(Reconnecting)
+		}
+	case ice.ConnectionStateFailed:
+		if s.phase.established {
+			return ErrLost
+		}
+		return ErrNoConnect
+	}
+	return nil
+}
+
+// report says Established when everything is there.
+func (s *session) report() {
+	if !s.phase.connected || s.secure == nil {
+		return
+	}
+	s.timers.limit.Stop()
+	if !s.phase.established {
+		s.timers.state.Reset(channelPatience)
+		s.log.Info("call transport established", "local", s.facts.Local, "remote", s.facts.Remote,
+			"srtp", s.secure.profile)
+	}
+	s.phase.established = true
+	s.state(Established)
+}
+
+// selected points media to a new pair and starts DTLS at the first one.
+func (s *session) selected(local, remote ice.Candidate) error {
+	p, err := s.pathOf(local, remote)
+	if err != nil {
+		s.log.Warn("selected pair cannot be used", "err", err)
+		return nil
+	}
+	s.flow.out.path.Store(p)
+	s.note(func(f *Stats) {
+		f.Local, f.Remote = local.Type().String(), remote.Type().String()
+		if f.Timings.ICE.IsZero() {
+			f.Timings.ICE = time.Now()
+		}
+	})
+	if !s.phase.shaking {
+		s.phase.shaking = true
+		client, print := s.client(), s.peer.print
+		s.group.Go(func() { s.handshake(client, print) })
+	}
+	return nil
+}
+
+func (s *session) pathOf(local, remote ice.Candidate) (*path, error) {
+	if local.Type() == ice.CandidateTypeRelay {
+		return &path{relay: s.conn}, nil
+	}
+	to, err := candidateAddress(remote)
+	if err != nil {
+		return nil, err
+	}
+	socket := s.link.path(to)
+	if socket == nil {
+		return nil, fmt.Errorf("no socket for %v", to)
+	}
+	return &path{socket: socket, to: to}, nil
+}
+
+// client says whether we are the DTLS client: as the peer says, else the caller is.
+func (s *session) client() bool {
+	switch strings.ToLower(s.peer.setup) {
+	case "active":
+		return false
+	case "passive":
+		return true
+	}
+	return s.c.Role == signaling.Caller
+}

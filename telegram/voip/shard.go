@@ -1,0 +1,260 @@
+package voip
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// maxPacket is the longest UDP payload that is read: more than any path's MTU.
+const maxPacket = 4096
+
+// shard is one shared socket, its reader and the calls on it. A call lives in one shard.
+//
+// The reader tells calls apart by the remote address, which belongs to the call that first sent a check there. Where
+// a second call meets the same address it sends from a socket of its own instead, so that the other side can tell
+// the two apart as well.
+type shard struct {
+	net       *Net
+	socket    *socket
+	calls     atomic.Int64
+	strangers atomic.Uint64
+	ended     chan struct{} // closed when nothing is read any more
+
+	mu       sync.RWMutex
+	claims   map[netip.AddrPort]*claim
+	byUfrag  map[string]*link
+	bindings map[transaction]chan<- netip.AddrPort // requests to STUN servers
+	listed   []netip.AddrPort                      // host addresses as last listed
+}
+
+// claim is a remote address with the calls that have to do with it.
+type claim struct {
+	owner  *link   // sends there from the shared socket
+	guests []*link // met the address later
+}
+
+// transaction is a STUN transaction id, RFC 5389 section 6.
+type transaction [12]byte
+
+func newShard(n *Net, at *net.UDPAddr) (*shard, error) {
+	sock, err := openSocket(at)
+	if err != nil {
+		return nil, err
+	}
+	return &shard{
+		net: n, socket: sock, ended: make(chan struct{}),
+		claims: make(map[netip.AddrPort]*claim), byUfrag: make(map[string]*link),
+		bindings: make(map[transaction]chan<- netip.AddrPort),
+	}, nil
+}
+
+func (s *shard) read() {
+	defer close(s.ended)
+	err := s.socket.readAll(s.take)
+	if !errors.Is(err, net.ErrClosed) {
+		s.net.log.Error("call socket failed", "local", s.socket.local, "err", err)
+		s.socket.conn.Close()
+	}
+}
+
+// hosts lists the addresses of our own under which the socket can be reached, and remembers them.
+func (s *shard) hosts() []netip.AddrPort {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.listed
+}
+
+func (s *shard) listHosts() ([]netip.AddrPort, error) {
+	local := s.socket.local
+	list := []netip.AddrPort{local}
+	if local.Addr().IsUnspecified() {
+		all, err := hostAddresses(s.net.loopback)
+		if err != nil {
+			return nil, err
+		}
+		list = list[:0]
+		for _, ip := range all {
+			if s.socket.canReach(ip) {
+				list = append(list, netip.AddrPortFrom(ip, local.Port()))
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed = list
+	return list, nil
+}
+
+// take sorts a packet by its first byte, RFC 7983.
+func (s *shard) take(b []byte, from netip.AddrPort) {
+	switch first := b[0]; {
+	case first >= 128 && first <= 191:
+		s.takeMedia(b, from)
+	case first <= 3:
+		s.takeSTUN(b, from)
+	case first >= 20 && first <= 63:
+		s.takeDTLS(b, from)
+	default:
+		s.strangers.Add(1)
+	}
+}
+
+func (s *shard) takeMedia(b []byte, from netip.AddrPort) {
+	s.mu.RLock()
+	c := s.claims[from]
+	if c == nil {
+		s.mu.RUnlock()
+		s.strangers.Add(1)
+		return
+	}
+	owner, guests := c.owner, c.guests
+	s.mu.RUnlock()
+	if owner != nil && (len(guests) == 0 || owner.media.knows(b)) {
+		owner.media.receive(b)
+		return
+	}
+	for _, g := range guests {
+		if g.media.knows(b) {
+			g.media.receive(b)
+			return
+		}
+	}
+	s.takeShared(b, owner, guests)
+}
+
+// takeShared gives a packet that nobody knows by its SSRC, such as a report, to all calls at its address. Decryption
+// works in place and spoils what it cannot open, so everyone gets a copy.
+func (s *shard) takeShared(b []byte, owner *link, guests []*link) {
+	var copied [maxPacket]byte
+	for _, l := range append([]*link{owner}, guests...) {
+		if l != nil && l.media.receive(copied[:copy(copied[:], b)]) {
+			return
+		}
+	}
+}
+
+// takeDTLS gives a record to the calls at its address. Where there are several, unencrypted records are for those
+// whose handshake is not done; encrypted ones open for the right one only.
+func (s *shard) takeDTLS(b []byte, from netip.AddrPort) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c := s.claims[from]
+	if c == nil {
+		s.strangers.Add(1)
+		return
+	}
+	if len(c.guests) == 0 && c.owner != nil {
+		c.owner.dtls.deliver(b)
+		return
+	}
+	plain := len(b) >= 5 && binary.BigEndian.Uint16(b[3:]) == 0 // epoch, RFC 6347 section 4.1
+	for _, l := range append([]*link{c.owner}, c.guests...) {
+		if l != nil && !(plain && l.dtls.done.Load()) {
+			l.dtls.deliver(b)
+		}
+	}
+}
+
+func (s *shard) takeSTUN(b []byte, from netip.AddrPort) {
+	kind, id, ok := stunHeader(b)
+	if !ok {
+		s.strangers.Add(1)
+		return
+	}
+	if kind == stunSuccess || kind == stunFailure {
+		if s.takeBinding(b, id) {
+			return
+		}
+		if l := s.owner(from); l != nil {
+			l.takeResponse(b, id, from)
+			return
+		}
+	} else if l := s.called(b, from); l != nil {
+		l.takeRequest(b, from, s.socket)
+		return
+	}
+	s.strangers.Add(1)
+}
+
+func (s *shard) owner(from netip.AddrPort) *link {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if c := s.claims[from]; c != nil {
+		return c.owner
+	}
+	return nil
+}
+
+// called finds the call a request is for: by the user name, which begins with our user fragment.
+func (s *shard) called(b []byte, from netip.AddrPort) *link {
+	ufrag := stunUfrag(b)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if l := s.byUfrag[string(ufrag)]; l != nil {
+		return l
+	}
+	if c := s.claims[from]; c != nil && ufrag == nil { // an indication
+		return c.owner
+	}
+	return nil
+}
+
+// claim makes l the owner of a remote address, or its guest if it has one or the address is our own.
+func (s *shard) claim(to netip.AddrPort, l *link) (owner bool) {
+	own := s.net.owns(to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.claims[to]
+	if c == nil {
+		c = &claim{}
+		s.claims[to] = c
+	}
+	if c.owner == nil && !own {
+		c.owner = l
+		return true
+	}
+	// The reader holds c.guests without the lock: never change it in place.
+	c.guests = append(slices.Clone(c.guests), l)
+	return false
+}
+
+// release takes l out of everything.
+func (s *shard) release(l *link, addresses []netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range addresses {
+		c := s.claims[a]
+		if c == nil {
+			continue
+		}
+		if c.owner == l {
+			c.owner = nil
+		}
+		c.guests = slices.DeleteFunc(slices.Clone(c.guests), func(g *link) bool { return g == l })
+		if c.owner == nil && len(c.guests) == 0 {
+			delete(s.claims, a)
+		}
+	}
+	for ufrag, other := range s.byUfrag {
+		if other == l {
+			delete(s.byUfrag, ufrag)
+		}
+	}
+}
+
+func (s *shard) register(ufrag string, l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byUfrag[ufrag] = l
+}
+
+func (s *shard) unregister(ufrag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byUfrag, ufrag)
+}

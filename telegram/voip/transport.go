@@ -1,0 +1,131 @@
+package voip
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
+)
+
+// startChecks lets ICE begin: the caller controls.
+func (s *session) startChecks() error {
+	start := s.agent.StartAccept
+	if s.c.Role == signaling.Caller {
+		start = s.agent.StartDial
+	}
+	conn, err := start(s.peer.credentials.ufrag, s.peer.credentials.pwd)
+	if err != nil {
+		return fmt.Errorf("start ice: %w", err)
+	}
+	s.conn = conn
+	s.group.Go(s.readRelayed)
+	s.addRemotes()
+	return nil
+}
+
+// readRelayed takes what came through the ICE agent: DTLS and SRTP that a relay on our side has forwarded.
+func (s *session) readRelayed() {
+	b := make([]byte, maxPacket)
+	for {
+		n, err := s.conn.Read(b)
+		if err != nil {
+			return // the agent has been closed
+		}
+		switch {
+		case n == 0:
+		case b[0] >= 128 && b[0] <= 191:
+			s.flow.receive(b[:n])
+		case b[0] >= 20 && b[0] <= 63:
+			s.dtls.deliver(b[:n])
+		default:
+			s.flow.stranger()
+		}
+	}
+}
+
+// handshake is a goroutine of its own.
+func (s *session) handshake(client bool, print fingerprint) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.times.connect)
+	defer cancel()
+	result, err := shake(ctx, s.dtls, client, s.net.identity, print, s.log)
+	if err != nil {
+		s.post(func() error { return err })
+		return
+	}
+	select {
+	case s.posts <- func() error { s.secured(result); return nil }:
+	case <-s.ctx.Done():
+		_ = result.conn.Close()
+	}
+}
+
+// secured takes the keys of the completed handshake and opens the data channel.
+func (s *session) secured(r *secured) {
+	s.secure = r
+	s.flow.secure(r.in, r.out)
+	s.note(func(f *Stats) {
+		f.SRTPProfile = r.profile
+		f.Timings.DTLS = time.Now()
+	})
+	s.data = &dataChannel{
+		role: s.c.Role, log: s.log,
+		take: func(message []byte) { s.post(func() error { return s.take(message) }) },
+		open: func() { s.post(func() error { s.tellState(); return nil }) },
+	}
+	s.group.Go(func() { s.data.run(r.conn) })
+	s.report()
+}
+
+// restart answers the peer's ICE restart, RFC 8445 section 9. DTLS and the keys of SRTP stay.
+func (s *session) restart(peer credentials) error {
+	s.log.Info("peer restarts ice")
+	if err := s.renew(); err != nil {
+		return err
+	}
+	s.peer.credentials = peer
+	return s.join()
+}
+
+// beginRestart restarts ICE on our part; the peer's InitialSetup completes it.
+func (s *session) beginRestart() error {
+	s.phase.restarting = true
+	if err := s.renew(); err != nil {
+		return err
+	}
+	s.sendSetup()
+	return nil
+}
+
+// renew gives us new credentials and candidates.
+func (s *session) renew() error {
+	s.local = newCredentials()
+	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.setupSent = nil, nil, 0, false
+	if err := s.agent.Restart(s.local.ufrag, s.local.pwd); err != nil {
+		return fmt.Errorf("restart ice: %w", err)
+	}
+	if err := s.agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("gather candidates: %w", err)
+	}
+	return nil
+}
+
+// join tells the agent the peer's credentials of a restart.
+func (s *session) join() error {
+	s.phase.restarting = false
+	if err := s.agent.SetRemoteCredentials(s.peer.credentials.ufrag, s.peer.credentials.pwd); err != nil {
+		return fmt.Errorf("restart ice: %w", err)
+	}
+	s.addRemotes()
+	return nil
+}
+
+// addRemotes gives the agent the candidates that came early.
+func (s *session) addRemotes() {
+	for _, c := range s.hold.remote {
+		if err := s.agent.AddRemoteCandidate(c); err != nil {
+			s.dropCandidate(err)
+		}
+	}
+	s.hold.remote = nil
+}
