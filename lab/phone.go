@@ -20,8 +20,8 @@ const (
 	// phoneHeader names the endpoint a phone's request comes from, so that the caller number stays free.
 	phoneHeader = "X-Lab-Phone"
 
-	byeDeadline   = 3 * time.Second // for the answer to a BYE or a CANCEL
-	closePatience = 4 * time.Second // for all calls of a phone to end by themselves
+	byeDeadline   = 2 * time.Second // for the answer to a BYE or a CANCEL
+	closePatience = 3 * time.Second // for all calls of a phone to end by themselves
 	callsKept     = 64              // incoming calls that nobody has asked for yet
 )
 
@@ -170,10 +170,11 @@ func (p *Phone) serve() error {
 	server.OnInvite(p.onInvite)
 	server.OnAck(p.onAck)
 	server.OnBye(p.onBye)
+	server.OnNotify(p.onNotify)
 	server.OnCancel(func(req *sip.Request, tx sip.ServerTransaction) { // of a call that has gone
 		respond(req, tx, sip.StatusCallTransactionDoesNotExists, "Call Does Not Exist")
 	})
-	for _, method := range []sip.RequestMethod{sip.OPTIONS, sip.INFO, sip.NOTIFY, sip.UPDATE, sip.MESSAGE} {
+	for _, method := range []sip.RequestMethod{sip.OPTIONS, sip.INFO, sip.UPDATE, sip.MESSAGE} {
 		server.OnRequest(method, func(req *sip.Request, tx sip.ServerTransaction) { respond(req, tx, sip.StatusOK, "OK") })
 	}
 	socket := &announcedConn{UDPConn: p.conn, reading: make(chan struct{})}
@@ -229,6 +230,14 @@ func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	c.ended(req)
 	c.readBye(req, tx)
+}
+
+// onNotify takes the progress of a transfer.
+func (p *Phone) onNotify(req *sip.Request, tx sip.ServerTransaction) {
+	respond(req, tx, sip.StatusOK, "OK")
+	if c := p.find(req); c != nil {
+		c.notified(req)
+	}
 }
 
 func (p *Phone) find(req *sip.Request) *PhoneCall {

@@ -63,6 +63,7 @@ type PhoneCall struct {
 	hangup     chan struct{} // closed by Hangup
 	answered   chan struct{}
 	over       chan struct{} // closed when nothing of the call is left
+	transfer   chan int      // final status of a transfer, one at most
 
 	mu      sync.Mutex
 	outcome Outcome   // guarded by mu
@@ -73,9 +74,10 @@ type PhoneCall struct {
 func newPhoneCall(p *Phone, id string, audio *Audio) *PhoneCall {
 	c := &PhoneCall{
 		phone: p, id: id, audio: audio, hangup: make(chan struct{}), answered: make(chan struct{}), over: make(chan struct{}),
-		outcome: Outcome{Began: time.Now()},
-		local:   session{addr: audio.local(), payloads: p.payloads(), event: payloadEvent, direction: sendRecv},
-		holding: sendRecv,
+		transfer: make(chan int, 1),
+		outcome:  Outcome{Began: time.Now()},
+		local:    session{addr: audio.local(), payloads: p.payloads(), event: payloadEvent, direction: sendRecv},
+		holding:  sendRecv,
 	}
 	if p.options.Tone > 0 {
 		audio.PlayTone(p.options.Tone)

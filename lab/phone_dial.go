@@ -86,7 +86,7 @@ func (p *Phone) newInvite(number string, o CallOptions) (*sip.Request, error) {
 
 // userPart escapes what may not stand in the user part of a URI (RFC 3261 §25.1), such as #.
 func userPart(number string) string {
-	return strings.NewReplacer("%2B", "+", "%2A", "*").Replace(url.PathEscape(number))
+	return strings.NewReplacer("+", "%20", "%2B", "+", "%2A", "*").Replace(url.QueryEscape(number))
 }
 
 // runOutgoing follows the call from the INVITE to the end.

@@ -38,8 +38,8 @@ func (c *PhoneCall) Hold(ctx context.Context, on bool) error {
 	return nil
 }
 
-// Transfer asks the other side to call number instead (REFER, RFC 3515). It returns when that has been accepted;
-// whether the transfer worked shows in what happens to the call.
+// Transfer asks the other side to call number instead (REFER, RFC 3515), waits for the outcome and hangs up when it
+// worked, as a telephone does.
 func (c *PhoneCall) Transfer(ctx context.Context, number string) error {
 	target := c.target()
 	target.User = userPart(number)
@@ -52,7 +52,30 @@ func (c *PhoneCall) Transfer(ctx context.Context, number string) error {
 	if !res.IsSuccess() {
 		return fmt.Errorf("transfer: refused: %d %s", res.StatusCode, res.Reason)
 	}
-	return nil
+	select {
+	case status := <-c.transfer:
+		if status != sip.StatusOK {
+			return fmt.Errorf("transfer: the target said %d", status)
+		}
+		c.Hangup()
+		return nil
+	case <-c.over:
+		return nil // the other side was faster
+	case <-ctx.Done():
+		return fmt.Errorf("transfer: wait for the outcome: %w", ctx.Err())
+	}
+}
+
+// notified reads the status line that a NOTIFY about a transfer carries (RFC 3515 §2.4.5).
+func (c *PhoneCall) notified(req *sip.Request) {
+	var status int
+	if _, err := fmt.Sscanf(string(req.Body()), "SIP/2.0 %d", &status); err != nil || status < sip.StatusOK {
+		return
+	}
+	select {
+	case c.transfer <- status:
+	default:
+	}
 }
 
 // target is where requests within the call go: the other side's contact.
