@@ -141,7 +141,8 @@ func NewOpusEncoder(rate int, p Profile) (*OpusEncoder, error) {
 	return e, nil
 }
 
-// Encode encodes pcm, which must last 2.5, 5, 10, 20, 40 or 60 ms, into out and returns the packet's length.
+// Encode encodes pcm, which must last 2.5, 5, 10, 20, 40, 60, 80, 100 or 120 ms, into out and returns the packet's
+// length.
 func (e *OpusEncoder) Encode(pcm []int16, out []byte) (int, error) {
 	if len(pcm) == 0 || len(out) == 0 {
 		return 0, fmt.Errorf("encode opus: %w", ErrMalformed)

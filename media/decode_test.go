@@ -1,0 +1,454 @@
+//go:build cgo
+
+package media
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/media/tone"
+)
+
+const ms = time.Millisecond
+
+// talk connects a phone that speaks Opus to a PBX and lets f drive both in fake time.
+func talk(t *testing.T, pbxFormat Format, o Options, f func(phone, pbx *deskFlow, c *Connection)) {
+	t.Helper()
+	turning(t, func(w *Wheel) {
+		o.Wheel = w
+		phone, pbx := &deskFlow{format: opusFormat}, &deskFlow{format: pbxFormat}
+		c, err := Connect(phone, pbx, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(phone, pbx, c)
+		c.Stop()
+	})
+}
+
+// heard joins the payloads as samples.
+func heard(t *testing.T, f *deskFlow) (pcm []int16) {
+	t.Helper()
+	shape, ok := shapeOf(f.format.Codec)
+	if !ok {
+		t.Fatal("not a PCM flow")
+	}
+	for _, p := range f.sent {
+		s := make([]int16, shape.samples(p.Payload))
+		shape.unpack(s, p.Payload)
+		pcm = append(pcm, s...)
+	}
+	return pcm
+}
+
+// checkSteady says whether packets are numbered without a gap and their timestamps join on, but where breaks says
+// that a packet begins after a break.
+func checkSteady(t *testing.T, f *deskFlow, breaks ...int) {
+	t.Helper()
+	shape, _ := shapeOf(f.format.Codec)
+	for i, p := range f.sent {
+		if p.Marker != (i == 0 || slices.Contains(breaks, i)) {
+			t.Errorf("packet %d: marker %t", i, p.Marker)
+		}
+		if i == 0 {
+			continue
+		}
+		before := f.sent[i-1]
+		if p.Sequence != before.Sequence+1 {
+			t.Errorf("packet %d: number %d after %d", i, p.Sequence, before.Sequence)
+		}
+		step := int(int32(p.Timestamp - before.Timestamp))
+		joins := step == shape.samples(before.Payload)
+		if joins == slices.Contains(breaks, i) || step <= 0 {
+			t.Errorf("packet %d: timestamp steps by %d after %d samples", i, step, shape.samples(before.Payload))
+		}
+	}
+}
+
+func TestPhoneToneReachesThePBX(t *testing.T) {
+	for _, format := range []Format{
+		ulawFormat, alawFormat, wideFormat, {Codec: L16, Rate: 8_000}, {Codec: L16, Rate: 48_000},
+		{Codec: PCMU, Rate: 8_000, Ptime: 20 * ms}, {Codec: PCMU, Rate: 8_000, Ptime: 60 * ms},
+	} {
+		for _, length := range []time.Duration{10 * ms, 20 * ms, 40 * ms, 60 * ms, 120 * ms} {
+			stream := opusStream(t, Lean, 48_000, 600, length, int(1200*ms/length))
+			talk(t, format, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+				for i, payload := range stream {
+					phone.hear(uint16(i), uint32(i)*uint32(length/ms)*48, payload)
+					rest(length)
+				}
+				pcm := heard(t, pbx)
+				if want := format.Rate * 1200 / 1000; len(pcm) != want {
+					t.Errorf("%v %s: heard %d samples, want %d", format, length, len(pcm), want)
+				}
+				if pure := tone.Purity(pcm[len(pcm)/4:], format.Rate, 600); pure < 0.97 {
+					t.Errorf("%v %s: purity %.3f", format, length, pure)
+				}
+				checkSteady(t, pbx)
+				if s := c.Stats().AtoB; s.SlicesDropped+s.Late+s.Stale+s.Malformed+s.Jumps != 0 || s.Concealed != 0 {
+					t.Errorf("%v %s: %+v", format, length, s)
+				}
+			})
+		}
+	}
+}
+
+func TestLongPacketsAreSlicedAndPaced(t *testing.T) {
+	for _, length := range []time.Duration{60 * ms, 120 * ms} {
+		stream := opusStream(t, Lean, 48_000, 600, length, 10)
+		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+			begin := time.Now()
+			for i, payload := range stream {
+				phone.hear(uint16(i), uint32(i)*uint32(length/ms)*48, payload)
+				rest(length)
+			}
+			if want := 10 * int(length/(20*ms)); len(pbx.sent) != want {
+				t.Fatalf("%s: %d packets, want %d", length, len(pbx.sent), want)
+			}
+			for i, p := range pbx.sent {
+				if len(p.Payload) != 160 {
+					t.Errorf("%s: packet %d has %d bytes", length, i, len(p.Payload))
+				}
+				if late := p.at.Sub(begin) - time.Duration(i)*20*ms; late < 0 || late > wheelSlot {
+					t.Errorf("%s: packet %d left %s late", length, i, late)
+				}
+			}
+			if got := c.Stats().AtoB.Latency; got.Count != 10 || got.P99 > ms {
+				t.Errorf("%s: latency %+v", length, got)
+			}
+		})
+	}
+}
+
+func TestShortPacketsWaitOnlyForAnExactSink(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 10*ms, 20)
+	for _, tc := range []struct {
+		ptime time.Duration
+		bytes int
+	}{{0, 80}, {20 * ms, 160}, {30 * ms, 240}} {
+		talk(t, Format{Codec: PCMU, Rate: 8_000, Ptime: tc.ptime}, Options{}, func(phone, pbx *deskFlow, _ *Connection) {
+			for i, payload := range stream {
+				phone.hear(uint16(i), uint32(i)*480, payload)
+				rest(10 * ms)
+			}
+			if want := 20 * 80 / tc.bytes; len(pbx.sent) != want {
+				t.Errorf("ptime %s: %d packets, want %d", tc.ptime, len(pbx.sent), want)
+			}
+			for _, p := range pbx.sent {
+				if len(p.Payload) != tc.bytes {
+					t.Errorf("ptime %s: packet of %d bytes", tc.ptime, len(p.Payload))
+				}
+			}
+			checkSteady(t, pbx)
+		})
+	}
+}
+
+func TestLossIsConcealedAtOnce(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		profile Profile
+		length  time.Duration
+		lost    []int
+		fec     uint64
+		hidden  time.Duration
+	}{
+		{"one of 20 ms with redundancy", Robust, 20 * ms, []int{20}, 1, 20 * ms},
+		{"one of 60 ms with redundancy", Robust, 60 * ms, []int{20}, 1, 60 * ms},
+		{"two of 60 ms with redundancy", Robust, 60 * ms, []int{20, 21}, 1, 120 * ms},
+		{"six of 20 ms with redundancy", Robust, 20 * ms, []int{18, 19, 20, 21, 22, 23}, 1, 120 * ms},
+		{"one of 20 ms without", Lean, 20 * ms, []int{20}, 0, 20 * ms},
+		{"three of 20 ms without", Lean, 20 * ms, []int{19, 20, 21}, 0, 60 * ms},
+		{"one of 120 ms", Lean, 120 * ms, []int{8}, 0, 120 * ms},
+	} {
+		stream := speechStream(t, tc.profile, 16_000, tc.length, 30)
+		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+			begin := time.Now()
+			for i, payload := range stream {
+				if !slices.Contains(tc.lost, i) {
+					phone.hear(uint16(i), uint32(i)*uint32(tc.length/ms)*48, payload)
+				}
+				rest(tc.length)
+			}
+			checkSteady(t, pbx)
+			if got, want := len(heard(t, pbx)), int(30*tc.length/ms)*8; got != want {
+				t.Errorf("%s: %d samples, want %d", tc.name, got, want)
+			}
+			s := c.Stats().AtoB
+			if s.FECRecovered != tc.fec || s.Concealed != tc.hidden || s.Jumps != 0 {
+				t.Errorf("%s: %+v", tc.name, s)
+			}
+			// What was lost leaves with the packet that shows the loss, not later.
+			after := time.Duration(tc.lost[len(tc.lost)-1]+1) * tc.length
+			first := pbx.sent[tc.lost[0]*int(tc.length/(20*ms))]
+			if got := first.at.Sub(begin); got != after {
+				t.Errorf("%s: concealed after %s, want %s", tc.name, got, after)
+			}
+			if level := tone.RMS(heard(t, pbx)[tc.lost[0]*int(tc.length/ms)*8:][:160]); level < 100 {
+				t.Errorf("%s: concealed with level %.0f", tc.name, level)
+			}
+		})
+	}
+}
+
+func TestLongLossIsAJump(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 30)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		for i, payload := range stream {
+			if i < 10 || i > 16 {
+				phone.hear(uint16(i), uint32(i)*960, payload)
+			}
+			rest(20 * ms)
+		}
+		checkSteady(t, pbx, 10)
+		if step := pbx.sent[10].Timestamp - pbx.sent[9].Timestamp; step != 8*160 {
+			t.Errorf("timestamp steps by %d over 7 lost packets", step)
+		}
+		if s := c.Stats().AtoB; s.Concealed != 0 || s.Jumps != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestLateAndRepeatedPacketsAreDropped(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 10)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		for _, i := range []int{0, 1, 3, 2, 4, 4, 5} {
+			phone.hear(uint16(i), uint32(i)*960, stream[i])
+			rest(20 * ms)
+		}
+		checkSteady(t, pbx)
+		if s := c.Stats().AtoB; len(pbx.sent) != 6 || s.Late != 2 || s.Concealed != 20*ms {
+			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		}
+	})
+}
+
+func TestPaddingIsNeitherAudioNorLoss(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 10)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		seq := uint16(65530)
+		for i, payload := range stream {
+			phone.hear(seq, uint32(i)*960, payload)
+			seq++
+			for range i {
+				if i != 5 { // these are lost on the way
+					phone.hear(seq, uint32(i)*960, nil)
+				}
+				seq++
+			}
+			rest(20 * ms)
+		}
+		checkSteady(t, pbx)
+		if s := c.Stats().AtoB; len(pbx.sent) != 10 || s.Concealed != 0 || s.PacketsIn != 10 || s.Late != 0 {
+			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		}
+	})
+}
+
+func TestMutedPhoneResumes(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 60*ms, 20)
+	for name, stamps := range map[string]uint32{"timestamps go on": 10 * 48_000, "timestamps stand still": 0} {
+		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+			for i, payload := range stream {
+				stamp := uint32(i) * 2880
+				if i >= 10 {
+					stamp += stamps
+				}
+				phone.hear(uint16(i), stamp, payload)
+				rest(60 * ms)
+				if i == 9 {
+					rest(10 * time.Second)
+				}
+			}
+			checkSteady(t, pbx, 30)
+			if step, want := pbx.sent[30].Timestamp-pbx.sent[29].Timestamp, uint32(160+80_000); step != want {
+				t.Errorf("%s: timestamp steps by %d over 10 s, want %d", name, step, want)
+			}
+			if s := c.Stats().AtoB; len(pbx.sent) != 60 || s.Concealed != 0 || s.Stale != 0 {
+				t.Errorf("%s: %d packets, %+v", name, len(pbx.sent), s)
+			}
+		})
+	}
+}
+
+// A stall of the network looks like a mute with standing timestamps until the burst that ends it shows what it was.
+func TestAudioHeldBackInAStallIsThrownAway(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 400)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		begin := time.Now()
+		for i, payload := range stream {
+			phone.hear(uint16(i), uint32(i)*960, payload)
+			if i < 100 || i >= 200 { // packets 100 to 199 come all at once, with 200
+				rest(20 * ms)
+			} else if i == 100 {
+				rest(2 * time.Second)
+			}
+		}
+		last := pbx.sent[len(pbx.sent)-1]
+		ahead := time.Duration(last.Timestamp-pbx.sent[0].Timestamp)*time.Second/8_000 - last.at.Sub(begin)
+		if ahead < -20*ms || ahead > 200*ms {
+			t.Errorf("the listener is left %s ahead of real time", ahead)
+		}
+		s := c.Stats().AtoB
+		if s.Stale < 80 || s.Stale > 100 {
+			t.Errorf("%d packets thrown away: %+v", s.Stale, s)
+		}
+	})
+}
+
+func TestEarlyPacketsQueueUpToTheLimit(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 60*ms, 5)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		begin := time.Now()
+		for i, payload := range stream[:4] {
+			phone.hear(uint16(i), uint32(i)*2880, payload)
+		}
+		if len(pbx.sent) != 1 {
+			t.Fatalf("%d packets at once, want 1", len(pbx.sent))
+		}
+		rest(300 * ms)
+		// 12 slices: 1 at once, the limit of 6 waiting, 5 thrown away, the oldest.
+		if s := c.Stats().AtoB; len(pbx.sent) != 7 || s.SlicesDropped != 5 {
+			t.Fatalf("%d packets, %+v", len(pbx.sent), s)
+		}
+		for i, p := range pbx.sent[1:] {
+			if want := pbx.sent[0].Timestamp + uint32(6+i)*160; p.Timestamp != want {
+				t.Errorf("slice %d has timestamp +%d", i, p.Timestamp-pbx.sent[0].Timestamp)
+			}
+			if late := p.at.Sub(begin) - time.Duration(i+1)*20*ms; late < 0 || late > wheelSlot {
+				t.Errorf("slice %d left %s late", i, late)
+			}
+		}
+		phone.hear(4, 4*2880, stream[4])
+		if len(pbx.sent) != 8 {
+			t.Error("the queue has emptied and the next packet did not leave at once")
+		}
+	})
+}
+
+func TestTimestampsAreExtendedBeforeDividing(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 20)
+	for _, start := range []uint32{1<<32 - 9*960, 1<<31 - 9*960, 1<<32 - 5} {
+		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+			for i, payload := range stream {
+				phone.hear(uint16(65530+i), start+uint32(i)*960, payload)
+				rest(20 * ms)
+			}
+			checkSteady(t, pbx)
+			if s := c.Stats().AtoB; len(pbx.sent) != 20 || s.Jumps != 0 {
+				t.Errorf("%d packets, %+v", len(pbx.sent), s)
+			}
+		})
+	}
+}
+
+func TestAnotherSourceContinuesTheClock(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 40)
+	for name, second := range map[string]struct {
+		seq   uint16
+		stamp uint32
+	}{
+		"far away":                  {40_000, 3_000_000_000},
+		"near in number, far clock": {22, 3_000_000_000},
+		"clock set back":            {20, 960},
+	} {
+		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+			for i, payload := range stream {
+				seq, stamp := uint16(i), uint32(i)*960
+				if i >= 20 {
+					seq, stamp = second.seq+uint16(i-20), second.stamp+uint32(i-20)*960
+				}
+				phone.hear(seq, stamp, payload)
+				rest(20 * ms)
+			}
+			s := c.Stats().AtoB
+			if s.Jumps != 1 || s.Stale > 1 || len(pbx.sent) < 39 {
+				t.Errorf("%s: %d packets, %+v", name, len(pbx.sent), s)
+			}
+			total := time.Duration(pbx.sent[len(pbx.sent)-1].Timestamp-pbx.sent[0].Timestamp) * time.Second / 8_000
+			if total != 39*20*ms {
+				t.Errorf("%s: %s of timestamps in 780ms", name, total)
+			}
+			breaks := 0
+			for _, p := range pbx.sent[1:] {
+				if p.Marker {
+					breaks++
+				}
+			}
+			if breaks != 1 {
+				t.Errorf("%s: %d markers", name, breaks)
+			}
+		})
+	}
+}
+
+func TestMalformedOpusIsCountedAndConcealed(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 10)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		for i, payload := range stream {
+			if i == 5 {
+				payload = []byte{3}
+			}
+			phone.hear(uint16(i), uint32(i)*960, payload)
+			rest(20 * ms)
+		}
+		checkSteady(t, pbx)
+		if s := c.Stats().AtoB; s.Malformed != 1 || s.Concealed != 20*ms || len(pbx.sent) != 10 {
+			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		}
+	})
+}
+
+func TestStereoDecodesToMono(t *testing.T) {
+	talk(t, wideFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		// Two CELT frames of 20 ms, full band, stereo; what is in them is noise.
+		phone.hear(0, 0, append([]byte{31<<3 | 4 | 1}, make([]byte, 80)...))
+		rest(40 * ms)
+		if s := c.Stats().AtoB; len(heard(t, pbx)) != 640 || s.Malformed != 0 {
+			t.Errorf("%d samples, %+v", len(heard(t, pbx)), s)
+		}
+	})
+}
+
+func TestStopEndsWhatWaits(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 60*ms, 2)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		sink := phone.sink
+		phone.hear(0, 0, stream[0])
+		rest(20 * ms)
+		c.Stop()
+		before := len(pbx.sent)
+		rest(time.Second)
+		sink.WriteAudio(&Packet{Sequence: 1, Timestamp: 2880, Payload: stream[1]}) // a reader that was just delivering
+		c.Stop()
+		if len(pbx.sent) != before || phone.sink != nil || pbx.sink != nil {
+			t.Errorf("%d packets after Stop, still attached: %t, %t", len(pbx.sent)-before, phone.sink != nil, pbx.sink != nil)
+		}
+	})
+}
+
+func TestTwoConnectionsOfOneFlowContinueItsClock(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 20)
+	synctest.Test(t, func(t *testing.T) {
+		pbx := &deskFlow{format: ulawFormat}
+		for range 2 {
+			phone := &deskFlow{format: opusFormat}
+			c, err := Connect(phone, pbx, Options{Wheel: NewWheel()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, payload := range stream {
+				phone.hear(uint16(i), uint32(i)*960, payload)
+				rest(20 * ms)
+			}
+			c.Stop()
+			rest(5 * time.Second)
+		}
+		if step := pbx.sent[20].Timestamp - pbx.sent[19].Timestamp; step != 160+40_000 || !pbx.sent[20].Marker {
+			t.Errorf("timestamp steps by %d over 5 s, marker %t", step, pbx.sent[20].Marker)
+		}
+	})
+}
