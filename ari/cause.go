@@ -15,7 +15,7 @@ func statusOf(r bridge.Reason) string {
 		return "NOANSWER"
 	case bridge.Cancelled, bridge.Normal:
 		return "CANCEL"
-	case bridge.Flood, bridge.PeerFlood, bridge.Budget:
+	case bridge.Flood, bridge.PeerFlood, bridge.Budget, bridge.Congestion:
 		return "CONGESTION"
 	}
 	return "CHANUNAVAIL"
@@ -52,7 +52,7 @@ func failedDial(cause, techCause int, p progress) bridge.Cause {
 	case p.status == "BUSY":
 		return bridge.CauseOf(bridge.Busy)
 	case p.status == "CONGESTION":
-		return bridge.CauseFromQ850(34)
+		return bridge.CauseOf(bridge.Congestion)
 	case p.status == "NOANSWER" || p.status == "CANCEL":
 		return bridge.CauseOf(bridge.NoAnswer)
 	case p.status == "CHANUNAVAIL" || !p.dialled:

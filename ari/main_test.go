@@ -22,6 +22,7 @@ import (
 // application says of their end is kept in a global variable of the dialled number.
 const dialplan = `
 [in]
+include => lab
 exten => _X.,1,Stasis(tgtrunk,${EXTEN},second)
  same => n,Set(GLOBAL(END_${EXTEN})=${TGTRUNK_STATUS}/${TGTRUNK_REASON}/${TGTRUNK_CAUSE}/${TGTRUNK_RETRY_AFTER}/${STASISSTATUS})
  same => n,Hangup(${TGTRUNK_CAUSE})
@@ -36,6 +37,11 @@ exten => _X.,1,Answer()
 exten => _X.,1,Set(GLOBAL(FACTS)=${CALLERID(num)}/${CALLERID(name)}/${TGTRUNK_USER_ID}/${TGTRUNK_NAME}/${COLOUR}/${TGTRUNK_LEG})
  same => n,Answer()
  same => n,Wait(600)
+[readpin]
+exten => 1,1,Answer()
+ same => n,Read(PIN,,4,,1,5)
+ same => n,Set(GLOBAL(PIN_READ)=${PIN})
+ same => n,Hangup(16)
 [slow]
 exten => _X.,1,Ringing()
  same => n,Wait(0.5)

@@ -125,11 +125,13 @@ func (r *rest) createBridge(ctx context.Context, id, name string) error {
 	return r.post(ctx, "/bridges/"+url.PathEscape(id), url.Values{"type": {"mixing"}, "name": {name}}, nil, nil)
 }
 
+// destroyBridge ends a bridge; one that is gone, or just going (409), is no error.
 func (r *rest) destroyBridge(ctx context.Context, id string) error {
-	if err := r.remove(ctx, "/bridges/"+url.PathEscape(id), nil); !isNotFound(err) {
-		return err
+	err := r.remove(ctx, "/bridges/"+url.PathEscape(id), nil)
+	if isNotFound(err) || isStatus(err, http.StatusConflict) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // addChannel puts a channel that is in Stasis into a bridge. The connected line is left alone: without that a phone
