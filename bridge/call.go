@@ -94,16 +94,15 @@ func callerText(p routing.Party) string {
 	return routing.Number{Kind: routing.UserID, UserID: p.UserID}.Key()
 }
 
-// maskedPlace is where a target goes, for logs.
+// maskedPlace is where a target goes, for logs. Endpoints and contexts are the administrator's own text.
 func maskedPlace(t routing.Target) string {
-	if t.Number.Kind == 0 && t.Endpoint == "" {
+	switch {
+	case t.Number.Kind != 0:
+		return Mask(place(t))
+	case t.Endpoint == "":
 		t.Extension = Mask(t.Extension)
-		return place(t)
 	}
-	if t.Endpoint != "" {
-		return t.Endpoint // the administrator's own text
-	}
-	return Mask(place(t))
+	return place(t)
 }
 
 // route returns the call's first event: its targets, or why there are none.
@@ -125,9 +124,9 @@ func (c *call) take(from side, e Event, open bool) {
 	if !open {
 		e = Ended{Cause: CauseOf(Failure), Err: errNoEnd}
 	}
-	if e, last := e.(Ended); last {
+	if end, last := e.(Ended); last {
 		c.legs[from].events = nil
-		c.noteEnd(from, e)
+		c.noteEnd(from, end)
 	} else {
 		c.note(from, e)
 	}
