@@ -1,7 +1,11 @@
 package cloud
 
 import (
+	"fmt"
+
 	"time"
+
+	"github.com/gotd/td/tgerr"
 )
 
 // Control plays fate for tests and the demo. Its methods may be called at any time, from any goroutine.
@@ -38,53 +42,192 @@ type CallInfo struct {
 	Signals        int    // phone.sendSignalingData carried
 }
 
+// with runs f on an account with the lock held; nothing happens for a user that does not exist.
+func (c *Control) with(user int64, f func(*account)) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if a := c.s.accounts[user]; a != nil {
+		f(a)
+	}
+}
+
 // FloodNext makes the next call of a method (TL name, as "phone.requestCall"; "" any) by a user fail with FLOOD_WAIT_n.
-func (c *Control) FloodNext(user int64, method string, seconds int) {}
+// User 0 means devices that are not logged in.
+func (c *Control) FloodNext(user int64, method string, seconds int) {
+	c.FailNext(user, method, 420, fmt.Sprintf("FLOOD_WAIT_%d", seconds))
+}
 
 // FailNext makes the next call of a method ("" any) by a user fail with an error, as 400, "PEER_FLOOD" or 500, "CALL_OCCUPY_FAILED".
-func (c *Control) FailNext(user int64, method string, code int, text string) {}
+// User 0 means devices that are not logged in. Several failures are used up one after the other.
+func (c *Control) FailNext(user int64, method string, code int, text string) {
+	f := failure{method: method, err: tgerr.New(code, text)}
+	if user == 0 {
+		c.s.mu.Lock()
+		defer c.s.mu.Unlock()
+		c.s.anybody.failures = append(c.s.anybody.failures, f)
+		return
+	}
+	c.with(user, func(a *account) { a.fate.failures = append(a.fate.failures, f) })
+}
 
 // SetPrivacy replaces a user's privacy; empty fields take their default.
-func (c *Control) SetPrivacy(user int64, p Privacy) {}
+func (c *Control) SetPrivacy(user int64, p Privacy) {
+	c.with(user, func(a *account) { a.Privacy = p.withDefaults() })
+}
 
 // BlockUser makes user block (or unblock) other.
-func (c *Control) BlockUser(user, other int64, blocked bool) {}
+func (c *Control) BlockUser(user, other int64, blocked bool) {
+	c.with(user, func(a *account) {
+		if b := c.s.accounts[other]; b != nil {
+			c.s.setBlocked(a, b, blocked)
+		}
+	})
+}
 
 // RefuseVersion makes calls to user fail with PARTICIPANT_VERSION_OUTDATED, as if all its devices were ancient.
-func (c *Control) RefuseVersion(user int64, on bool) {}
+func (c *Control) RefuseVersion(user int64, on bool) {
+	c.with(user, func(a *account) { a.fate.outdated = on })
+}
 
 // DropConnections cuts the TCP connections of a user and says how many.
-func (c *Control) DropConnections(user int64) int { return 0 }
+func (c *Control) DropConnections(user int64) (n int) {
+	c.with(user, func(a *account) {
+		for d := range a.devices {
+			n += d.disconnect()
+		}
+	})
+	return n
+}
 
 // RevokeSessions logs a user out everywhere and says on how many devices.
-func (c *Control) RevokeSessions(user int64) int { return 0 }
+func (c *Control) RevokeSessions(user int64) (n int) {
+	c.with(user, func(a *account) {
+		for _, d := range a.sortedDevices() {
+			c.s.logout(d)
+			d.disconnect()
+			n++
+		}
+	})
+	return n
+}
 
-// RedeliverLast pushes the last update of a user once more, as Telegram does now and then.
-func (c *Control) RedeliverLast(user int64) {}
+// RedeliverLast pushes the last update of a user once more (without a seq, so that clients do not see it is old), as happens
+// after a difference.
+func (c *Control) RedeliverLast(user int64) {
+	c.with(user, func(a *account) {
+		if a.fate.last == nil {
+			return
+		}
+		again := *a.fate.last
+		again.Seq = 0
+		for _, d := range a.sortedDevices() {
+			if d.main != nil {
+				c.s.tell(d.main, &again)
+			}
+		}
+	})
+}
 
 // DropUpdates loses (or no longer loses) every update pushed to a user; it stays in the log for updates.getDifference.
-func (c *Control) DropUpdates(user int64, on bool) {}
-
-// ActiveCalls are the calls that have not ended, oldest first.
-func (c *Control) ActiveCalls() []CallInfo { return nil }
+func (c *Control) DropUpdates(user int64, on bool) {
+	c.with(user, func(a *account) { a.fate.dropUpdates = on })
+}
 
 // Calls are the calls of the server's lifetime, oldest first; the oldest are forgotten.
-func (c *Control) Calls() []CallInfo { return nil }
+func (c *Control) Calls() []CallInfo { return c.list(func(*call) bool { return true }) }
+
+// ActiveCalls are the calls that have not ended, oldest first.
+func (c *Control) ActiveCalls() []CallInfo { return c.list((*call).live) }
+
+func (c *Control) list(which func(*call) bool) (all []CallInfo) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	for _, call := range c.s.callOrder {
+		if which(call) {
+			all = append(all, call.info)
+		}
+	}
+	return all
+}
 
 // EndCall discards a call from the server's side; reason as in CallInfo. False when it is not live.
-func (c *Control) EndCall(id int64, reason string) bool { return false }
+func (c *Control) EndCall(id int64, reason string) bool {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	call := c.s.calls[id]
+	if call == nil || !call.live() {
+		return false
+	}
+	c.s.discard(call, nil, reasonOf(reason), 0)
+	return true
+}
 
 // Online says how many devices of a user are logged in and connected, and get updates.
-func (c *Control) Online(user int64) int { return 0 }
+func (c *Control) Online(user int64) (n int) {
+	c.with(user, func(a *account) {
+		for d := range a.devices {
+			if d.online() {
+				n++
+			}
+		}
+	})
+	return n
+}
 
 // LoginCode is the code that was last sent to a phone number, "" when none is open.
-func (c *Control) LoginCode(phone string) string { return "" }
+func (c *Control) LoginCode(phone string) string {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	var newest *loginCode
+	for _, code := range c.s.codes {
+		if code.phone == digits(phone) && (newest == nil || code.expires.After(newest.expires)) {
+			newest = code
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	return newest.code
+}
+
+// ExpireCodes makes every code sent to a phone number too old.
+func (c *Control) ExpireCodes(phone string) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.forgetCodes(func(code *loginCode) bool { return code.phone == digits(phone) })
+}
 
 // AddUser adds an account while the server runs.
-func (c *Control) AddUser(u User) error { return nil }
+func (c *Control) AddUser(u User) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	all := []User{u}
+	for _, a := range c.s.accounts {
+		if a.ID != serviceUser {
+			all = append(all, a.User)
+		}
+	}
+	if err := checkUsers(all); err != nil {
+		return err
+	}
+	return c.s.addAccount(u)
+}
 
 // SendMessage writes a text message from one user to another.
-func (c *Control) SendMessage(from, to int64, text string) error { return nil }
+func (c *Control) SendMessage(from, to int64, text string) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	a, b := c.s.accounts[from], c.s.accounts[to]
+	if a == nil || b == nil {
+		return fmt.Errorf("send message from %d to %d: no such user", from, to)
+	}
+	c.s.deliver(a, b, text, nil)
+	return nil
+}
 
-// SetCustomParameters sets phoneCall.custom_parameters (JSON; "" none) of calls confirmed from now on.
-func (c *Control) SetCustomParameters(json string) {}
+// SetCustomParameters sets phoneCall.custom_parameters (JSON; "" none) of calls requested from now on.
+func (c *Control) SetCustomParameters(json string) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	c.s.custom = json
+}

@@ -17,6 +17,7 @@ type Options struct {
 	Users    []User          // see LoadUsers
 	AuthKeys KeyStore        // authorization keys and logins over restarts; nil: memory only
 	Apps     map[int]string  // accepted api_id -> api_hash; empty: any positive id with a hash of 32 hex digits
+	Public   netip.AddrPort  // what help.getConfig tells clients to connect to; zero: the address they connected to
 	Relay    Relay           // servers given to calls
 	NoP2P    bool            // p2p_allowed is never given, whatever the users' privacy says
 	Timeouts Timeouts        // server-side limits of a call

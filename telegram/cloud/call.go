@@ -1,0 +1,242 @@
+package cloud
+
+import (
+	"slices"
+	"time"
+
+	"github.com/gotd/td/tg"
+)
+
+// call is one call, from phone.requestCall until it is forgotten. Guarded by Server.mu.
+type call struct {
+	info           CallInfo
+	caller, callee *account
+	from           *device // that requested
+	to             *device // that accepted; nil: none yet
+	silent         bool    // the callee's devices were not told (it was busy)
+
+	gaHash, ga, gb []byte
+	fingerprint    int64
+	offered        tg.PhoneCallProtocol // the caller's
+	agreed         tg.PhoneCallProtocol // merged, once accepted
+	connections    []tg.PhoneConnectionClass
+	relay          credentials
+	custom         string // custom_parameters
+	reason         tg.PhoneCallDiscardReasonClass
+
+	timer   *time.Timer
+	touched time.Time // last change of state
+}
+
+func (c *call) live() bool { return c.info.State != CallDiscarded }
+
+// rings says whether nobody has accepted yet.
+func (c *call) rings() bool { return c.info.State == CallRequested || c.info.State == CallReceived }
+
+// device of a side; nil for a callee that has not accepted.
+func (c *call) device(side *account) *device {
+	if side == c.caller {
+		return c.from
+	}
+	return c.to
+}
+
+func (c *call) other(side *account) *account {
+	if side == c.caller {
+		return c.callee
+	}
+	return c.caller
+}
+
+func (s *Server) callHash(c *call, viewer *account) int64 {
+	return s.derive("call", c.info.ID, viewer.ID)
+}
+
+// seenBy is the call as one device of a side is told of it.
+func (c *call) seenBy(s *Server, viewer *account, d *device) tg.PhoneCallClass {
+	id, hash, date, admin, participant := c.info.ID, s.callHash(c, viewer), int(c.info.Requested.Unix()), c.caller.ID, c.callee.ID
+	video := c.info.Video
+	if !c.live() {
+		return c.discarded()
+	}
+	if viewer == c.callee && c.to != nil && c.to != d { // taken on another device
+		return &tg.PhoneCallDiscarded{ID: id, Video: video}
+	}
+	switch {
+	case c.info.State == CallActive:
+		return c.confirmed(hash, viewer)
+	case c.info.State == CallAccepted && viewer == c.caller:
+		return &tg.PhoneCallAccepted{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GB: c.gb, Protocol: c.agreed}
+	case c.rings() && viewer == c.callee:
+		return &tg.PhoneCallRequested{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GAHash: c.gaHash, Protocol: c.offered}
+	}
+	w := &tg.PhoneCallWaiting{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, Protocol: c.offered}
+	if c.info.State == CallAccepted {
+		w.Protocol = c.agreed
+	}
+	if !c.info.Received.IsZero() {
+		w.SetReceiveDate(int(c.info.Received.Unix()))
+	}
+	return w
+}
+
+func (c *call) confirmed(hash int64, viewer *account) *tg.PhoneCall {
+	p := &tg.PhoneCall{
+		ID: c.info.ID, AccessHash: hash, Date: int(c.info.Requested.Unix()), AdminID: c.caller.ID, ParticipantID: c.callee.ID, Video: c.info.Video,
+		P2PAllowed: c.info.P2P, GAOrB: c.ga, KeyFingerprint: c.fingerprint, Protocol: c.agreed, Connections: c.connections, StartDate: int(c.info.Active.Unix()),
+	}
+	if viewer == c.caller {
+		p.GAOrB = c.gb
+	}
+	if c.custom != "" {
+		p.SetCustomParameters(tg.DataJSON{Data: c.custom})
+	}
+	return p
+}
+
+func (c *call) discarded() *tg.PhoneCallDiscarded {
+	d := &tg.PhoneCallDiscarded{ID: c.info.ID, Video: c.info.Video}
+	if c.reason != nil {
+		d.SetReason(c.reason)
+	}
+	if !c.info.Active.IsZero() {
+		d.SetDuration(c.info.Duration)
+	}
+	return d
+}
+
+// tellCall pushes the state of a call to a side: to its device in the call, else to all, never to skip.
+func (s *Server) tellCall(c *call, side *account, skip *device) {
+	all := side.sortedDevices()
+	if d := c.device(side); d != nil {
+		all = []*device{d}
+	}
+	for _, d := range all {
+		if d != skip && d.user == side {
+			s.push(side, news{
+				updates: []tg.UpdateClass{&tg.UpdatePhoneCall{PhoneCall: c.seenBy(s, side, d)}}, users: []*account{c.caller, c.callee}, only: d, numbered: true,
+			})
+		}
+	}
+}
+
+// arm ends the call by itself when nothing happens for a while.
+func (s *Server) arm(c *call, after time.Duration, reason tg.PhoneCallDiscardReasonClass) {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	state := c.info.State
+	c.timer = time.AfterFunc(after, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c.info.State == state && !s.stopped {
+			s.log.Info("call timed out", "call", c.info.ID, "state", state)
+			s.discard(c, nil, reason, 0)
+		}
+	})
+}
+
+// discard ends a call and tells everybody but the device that asked for it.
+func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonClass, duration int) *tg.UpdateNewMessage {
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	now := s.now()
+	c.info.State, c.info.Ended, c.touched, c.reason, c.info.Reason = CallDiscarded, now, now, reason, reasonName(reason)
+	if !c.info.Active.IsZero() {
+		c.info.Duration = max(duration, 0)
+		if by == nil {
+			c.info.Duration = int(now.Sub(c.info.Active).Seconds())
+		}
+	}
+	if c.callee.busy == c.info.ID {
+		c.callee.busy = 0
+	}
+	s.relay.forget(c.relay)
+	s.tellCall(c, c.caller, by)
+	if !c.silent {
+		s.tellCall(c, c.callee, by)
+	}
+	s.log.Info("call ended", "call", c.info.ID, "reason", c.info.Reason, "duration", c.info.Duration)
+	return s.deliver(c.caller, c.callee, "", c.action(), by)
+}
+
+// action is what remains of the call in the chat of both.
+func (c *call) action() *tg.MessageActionPhoneCall {
+	a := &tg.MessageActionPhoneCall{CallID: c.info.ID, Video: c.info.Video}
+	if c.reason != nil {
+		a.SetReason(c.reason)
+	}
+	if !c.info.Active.IsZero() {
+		a.SetDuration(c.info.Duration)
+	}
+	return a
+}
+
+func reasonName(r tg.PhoneCallDiscardReasonClass) string {
+	switch r.(type) {
+	case *tg.PhoneCallDiscardReasonBusy:
+		return "busy"
+	case *tg.PhoneCallDiscardReasonMissed:
+		return "missed"
+	case *tg.PhoneCallDiscardReasonHangup:
+		return "hangup"
+	case *tg.PhoneCallDiscardReasonDisconnect:
+		return "disconnect"
+	case *tg.PhoneCallDiscardReasonMigrateConferenceCall:
+		return "migrate"
+	}
+	return ""
+}
+
+func reasonOf(name string) tg.PhoneCallDiscardReasonClass {
+	switch name {
+	case "busy":
+		return &tg.PhoneCallDiscardReasonBusy{}
+	case "missed":
+		return &tg.PhoneCallDiscardReasonMissed{}
+	case "hangup":
+		return &tg.PhoneCallDiscardReasonHangup{}
+	case "disconnect":
+		return &tg.PhoneCallDiscardReasonDisconnect{}
+	}
+	return nil
+}
+
+const keepCalls = 1000
+
+// keepCall files a new call and forgets the oldest ended ones.
+func (s *Server) keepCall(c *call) {
+	s.calls[c.info.ID] = c
+	s.callOrder = append(s.callOrder, c)
+	for i := 0; len(s.callOrder) > keepCalls && i < len(s.callOrder); i++ {
+		if old := s.callOrder[i]; !old.live() {
+			delete(s.calls, old.info.ID)
+			s.callOrder = slices.Delete(s.callOrder, i, i+1)
+			i--
+		}
+	}
+}
+
+// endCallsOf ends what a device is in when it logs out.
+func (s *Server) endCallsOf(d *device) {
+	for _, c := range slices.Clone(s.callOrder) {
+		if c.live() && (c.from == d || c.to == d) {
+			s.discard(c, d, &tg.PhoneCallDiscardReasonDisconnect{}, 0)
+		}
+	}
+}
+
+// callsSince are the calls whose state a device may have missed since a time (whole seconds, as clients tell it).
+func (s *Server) callsSince(d *device, since time.Time) []*call {
+	var missed []*call
+	for _, c := range s.callOrder {
+		mine := c.from == d || d.user == c.callee && !c.silent && (c.to == nil || c.to == d || c.live())
+		changed := c.touched.Unix() >= since.Unix()
+		ringing := c.rings() && c.callee == d.user && !c.silent
+		if mine && (changed || ringing) {
+			missed = append(missed, c)
+		}
+	}
+	return missed
+}
