@@ -29,8 +29,12 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newCloudCommand(),
+		newRunCommand(),
+		newLoginCommand(),
 		newConfigCommand(),
+		newDemoCommand(),
+		newBenchCommand(),
+		newCloudCommand(),
 		newVersionCommand(),
 	)
 	return root

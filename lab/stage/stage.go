@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,6 +33,9 @@ var People = map[string]cloud.User{
 	"egon":  {ID: 5_000_205, Phone: "+49301000205", Username: "egon_lab", FirstName: "Egon", Code: "20205"},
 }
 
+// TelegramTone is what everybody's phone plays in calls, in Hz.
+const TelegramTone = 440
+
 // Options of a Stage. Dir and Binary are required.
 type Options struct {
 	Dir       string        // everything is written here
@@ -40,6 +44,7 @@ type Options struct {
 	ReachedIn time.Duration // of the account; default 15 s
 	Progress  func(string)  // told what is going on; may be nil
 	Install   io.Writer     // the output of Asterisk's installation; may be nil
+	Extras    []cloud.User  // more people, known by their first names
 	Log       *slog.Logger  // of the simulated Telegram and the phones; nil discards
 }
 
@@ -51,6 +56,7 @@ type Stage struct {
 	Phones   map[string]*lab.Phone   // by extension: 100, 201
 	People   map[string]*phone.Phone // by name; those whose phone is on
 	Service  *Service
+	Voice    phone.Voice // of TelegramTone
 
 	net     *voip.Net
 	stop    context.CancelFunc // of the simulated Telegram and its phones
@@ -112,7 +118,7 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "cloud.pem.pub"), cloud.PublicPEM(&key.PublicKey), 0o600); err != nil {
 		return err
 	}
-	users := []cloud.User{Company}
+	users := append([]cloud.User{Company}, o.Extras...)
 	for _, user := range People {
 		users = append(users, user)
 	}
@@ -121,6 +127,9 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 		return err
 	}
 	s.goes(base, "simulated Telegram", s.Cloud.Run)
+	if s.Voice, err = phone.Tone(TelegramTone); err != nil {
+		return err
+	}
 	s.net, err = voip.ListenNet(voip.NetOptions{Listen: "127.0.0.1:0", Loopback: true, Log: o.Log})
 	return err
 }
@@ -164,10 +173,12 @@ func (s *Stage) goes(base context.Context, what string, run func(context.Context
 
 // startPeople logs everybody but egon in.
 func (s *Stage) startPeople(ctx, base context.Context, o Options) error {
-	for name, user := range People {
-		if name == "egon" {
-			continue
-		}
+	people := maps.Clone(People)
+	delete(people, "egon")
+	for _, user := range o.Extras {
+		people[user.FirstName] = user
+	}
+	for name, user := range people {
 		p, err := s.NewPerson(user, o.Log)
 		if err != nil {
 			return err

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tgtrunk/tgtrunk/ari"
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/config"
+	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram"
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
+)
+
+func newRunCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the service: carry calls between the PBX and Telegram until SIGTERM",
+		Args:  cobra.NoArgs,
+	}
+	path := configFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := config.Load(*path)
+		if err != nil {
+			return err
+		}
+		log, err := newLogger(c.ErrOrStderr(), cfg.Log.Level, cfg.Log.Format)
+		if err != nil {
+			return err
+		}
+		return runService(c.Context(), cfg, log)
+	}
+	return c
+}
+
+// runService builds every part from the configuration and runs them until ctx ends.
+func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	for _, w := range cfg.Table.Warnings() {
+		log.Warn(w.Text, "file", cfg.Path, "line", w.Line)
+	}
+	keep, err := openStore(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, keep.Close()) }()
+	records, err := openRecords(cfg.Records.File, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, records.Close()) }()
+	sockets, err := voip.ListenNet(voip.NetOptions{Listen: cfg.Telegram.Listen, Log: log})
+	if err != nil {
+		return err
+	}
+	defer sockets.Close()
+	trunks, err := buildTrunks(cfg, keep, sockets, log)
+	if err != nil {
+		return err
+	}
+
+	wheel := media.NewWheel()
+	exchange, err := bridge.New(cfg.Table, bridge.Options{
+		Connect:  func(a, b media.Flow) (func(), error) { return connectAudio(a, b, wheel, log) },
+		Records:  records.write,
+		Logger:   log,
+		MaxCalls: cfg.Limits.Calls,
+	})
+	if err != nil {
+		return err
+	}
+	// The wheel turns until the last call has gone.
+	turning, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { _ = wheel.Run(turning) })
+	log.Info("tgtrunk runs", "version", version, "accounts", len(cfg.Accounts), "pbx", len(cfg.PBX), "routes", len(cfg.Routes))
+	err = exchange.Run(ctx, trunks...)
+	log.Info("tgtrunk ends")
+	return err
+}
+
+// connectAudio joins the audio of two legs; at the end it logs what the conversion did.
+func connectAudio(a, b media.Flow, wheel *media.Wheel, log *slog.Logger) (stop func(), err error) {
+	connection, err := media.Connect(a, b, media.Options{Wheel: wheel, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		connection.Stop()
+		stats := connection.Stats()
+		for _, direction := range []media.DirectionStats{stats.AtoB, stats.BtoA} {
+			log.Info("audio ended", "conversion", direction.Conversion, "packets_in", direction.PacketsIn,
+				"packets_out", direction.PacketsOut, "concealed", direction.Concealed, "late", direction.Late,
+				"dropped", direction.SlicesDropped+direction.Stale+direction.Malformed,
+				"latency_p50", direction.Latency.P50, "latency_p99", direction.Latency.P99)
+		}
+	}, nil
+}
+
+// openStore opens the store in the data directory.
+func openStore(cfg *config.Config) (*store.File, error) {
+	return store.OpenFile(filepath.Join(cfg.Data, "tgtrunk.db"))
+}
+
+func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
+	var trunks []bridge.Trunk
+	for _, a := range cfg.Accounts {
+		account, err := newAccount(cfg, a, keep, sockets, log)
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", a.Name, err)
+		}
+		trunks = append(trunks, account)
+	}
+	for _, p := range cfg.PBX {
+		link, err := ari.New(ari.Options{
+			Name: p.Name, URL: p.Asterisk.URL, Username: p.Asterisk.Username, Password: p.Asterisk.Password.Reveal(),
+			App: p.Asterisk.App, Media: ari.MediaOptions{Listen: p.Asterisk.RTP.Listen, Advertise: p.Asterisk.RTP.Advertise},
+			RequestTimeout: p.Asterisk.Timeout, Log: log.With("trunk", p.Name),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
+		}
+		trunks = append(trunks, link)
+	}
+	return trunks, nil
+}
+
+func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
+	return telegram.New(telegram.Options{
+		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
+		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
+		Calls:  telegram.CallMode(a.Calls), ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn,
+		Net: sockets, Log: log.With("trunk", a.Name),
+	})
+}
+
+// records appends a JSON line for every call to a file.
+type records struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	file io.WriteCloser // nil: nothing is kept
+}
+
+func openRecords(path string, log *slog.Logger) (*records, error) {
+	r := &records{log: log}
+	if path == "" {
+		return r, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("open the call records: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("open the call records: %w", err)
+	}
+	r.file = file
+	return r, nil
+}
+
+func (r *records) write(record bridge.Record) {
+	if r.file == nil {
+		return
+	}
+	line, err := json.Marshal(record)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		_, err = r.file.Write(append(line, '\n'))
+	}
+	if err != nil {
+		r.log.Error("a call record is lost", "call", record.Call, "error", err)
+	}
+}
+
+// Close closes the file.
+func (r *records) Close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}
