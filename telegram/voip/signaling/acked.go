@@ -36,13 +36,16 @@ var (
 // argument, packets go out as results. It is not safe for concurrent use.
 //
 // The invariant that both sides rely on: un-acked messages travel in order, in one packet, starting with the oldest
-// one. The receiver forgets all counters below the first message of a packet, so anything else is delivered twice.
+// one. The engine forgets all counters below the first message of a packet, so anything else is delivered twice there.
+// This side remembers them longer, so that packets which overtake each other, or come from engines that do not keep
+// the invariant, bring nothing twice either.
 type acked struct {
 	cipher  *Cipher
 	unacked []record  // ours, oldest first
 	acks    []uint32  // sequence numbers of theirs to acknowledge in the next packet
 	ackAt   time.Time // when acks go out at the latest; zero: with the next packet
 	known   []uint32  // counters of theirs that were acknowledged, ascending
+	floor   uint32    // what is below is taken for known
 	resent  uint64
 }
 
@@ -127,7 +130,6 @@ func (r *received) add(packet []byte, err error) {
 
 // walk goes through the records of a packet.
 func (a *acked) walk(seq uint32, body []byte, r *received) error {
-	firstMessage := true
 	for first := true; ; first = false {
 		single := seq&seqSingle != 0
 		if single && !first || len(body) == 0 {
@@ -145,12 +147,9 @@ func (a *acked) walk(seq uint32, body []byte, r *received) error {
 				return errSyntax
 			}
 			body = rest
-			fresh, err := a.register(seq, first, firstMessage)
+			fresh, err := a.register(seq, first)
 			if err != nil {
 				return err
-			}
-			if seq&seqAck != 0 {
-				firstMessage = false
 			}
 			if fresh {
 				r.messages = append(r.messages, message)
@@ -183,28 +182,28 @@ func cutMessage(b []byte) (message, rest []byte, ok bool) {
 	return b[:n:n], b[n:], true
 }
 
-// register notes a received message and its ack, and reports whether it is new. The first message of a packet that
-// wants an ack is the oldest one its sender still repeats, so everything older is forgotten.
-func (a *acked) register(seq uint32, first, firstMessage bool) (fresh bool, err error) {
+// register notes a received message and its ack, and reports whether it is new.
+func (a *acked) register(seq uint32, first bool) (fresh bool, err error) {
 	counter := seq & seqCounter
 	if seq&seqAck == 0 {
 		return first || a.cipher.seen.register(counter), nil
 	}
-	i, known := slices.BinarySearch(a.known, counter)
-	if firstMessage {
-		a.known = slices.Delete(a.known, 0, i)
-		i = 0
-	}
-	if !known {
-		if len(a.known) >= maxUnacked || len(a.acks) >= maxUnacked {
+	if !slices.Contains(a.acks, seq) {
+		if len(a.acks) >= maxUnacked {
 			return false, errOverflow
 		}
-		a.known = slices.Insert(a.known, i, counter)
-	}
-	if !slices.Contains(a.acks, seq) {
 		a.acks = append(a.acks, seq)
 	}
-	return !known, nil
+	i, known := slices.BinarySearch(a.known, counter)
+	if known || counter < a.floor {
+		return false, nil
+	}
+	a.known = slices.Insert(a.known, i, counter)
+	if len(a.known) > maxUnacked {
+		a.known = slices.Delete(a.known, 0, maxUnacked/2)
+		a.floor = a.known[0]
+	}
+	return true, nil
 }
 
 // acknowledge forgets the message with the acknowledged sequence number, flags included.

@@ -14,10 +14,10 @@ import (
 
 const (
 	// handshakeLimit ends an attempt of ours before pion's eight retransmissions of INIT or COOKIE ECHO are used up
-	// (24 s with rtoMax); the next one has a new tag and a new TSN.
-	handshakeLimit = 20 * time.Second
+	// (13 s with rtoMax); the next one has a new tag and a new TSN.
+	handshakeLimit = 12 * time.Second
 	redialDelay    = time.Second // before an attempt of ours that follows a lost association
-	rtoMax         = 3000        // ms, of INIT, COOKIE ECHO and DATA
+	rtoMax         = 1500        // ms, of INIT, COOKIE ECHO and DATA
 	mtu            = 1200
 	receiveWindow  = 5 << 20
 	maxSCTPMessage = 262144

@@ -2,7 +2,6 @@ package signaling
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"net"
 	"sync"
@@ -34,6 +33,8 @@ type conn struct {
 	closed  bool
 	ownTag  uint32 // what the peer's packets must carry; 0: not chosen yet
 	peerTag uint32 // what ours carry; 0: not known yet
+	cookie  []byte // of our INIT ACK
+	echoed  bool   // we sent COOKIE ECHO
 	opened  bool   // a packet that ends the handshake has gone to pion
 	proved  bool   // the peer has sent DATA or SACK
 	held    [][]byte
@@ -72,34 +73,36 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.closed {
 		return 0, errConn
 	}
-	kind, ok := firstChunk(b)
-	if !ok || kind == chunkAbort {
+	p, err := parseSCTP(b)
+	if err != nil || p.has(chunkAbort) {
 		return len(b), nil
 	}
-	resent := false
-	switch first := sctpChunk(b[sctpHeader:]); kind {
-	case chunkInit, chunkInitAck:
-		c.ownTag = first.initTag()
-	case chunkData:
-		tsn := first.tsn()
-		resent = c.sent && int32(tsn-c.lastTSN) <= 0
-		c.note(b)
-	}
-	c.post(bytes.Clone(b), resent)
+	c.post(bytes.Clone(b), c.note(p))
 	return len(b), nil
 }
 
-// note remembers the latest TSN of a packet of DATA.
-func (c *conn) note(b []byte) {
-	p, err := parseSCTP(b)
-	if err != nil {
-		return
-	}
+// note learns from a packet of ours and reports whether it has DATA that was sent before.
+func (c *conn) note(p sctpPacket) (resent bool) {
 	for _, chunk := range p.chunks {
-		if chunk.kind() == chunkData && (!c.sent || int32(chunk.tsn()-c.lastTSN) > 0) {
-			c.sent, c.lastTSN = true, chunk.tsn()
+		switch chunk.kind() {
+		case chunkInit, chunkInitAck:
+			c.ownTag = chunk.initTag()
+			chunk.params(func(kind int, value []byte) {
+				if kind == paramCookie {
+					c.cookie = bytes.Clone(value)
+				}
+			})
+		case chunkCookieEcho:
+			c.echoed = true
+		case chunkData:
+			if c.sent && int32(chunk.tsn()-c.lastTSN) <= 0 {
+				resent = true
+			} else {
+				c.sent, c.lastTSN = true, chunk.tsn()
+			}
 		}
 	}
+	return resent
 }
 
 // accept takes a packet of this association that holds no INIT and no ABORT, and passes it on when it is time. It
@@ -109,7 +112,7 @@ func (c *conn) accept(p sctpPacket) bool {
 	defer c.mu.Unlock()
 	data := p.has(chunkData)
 	c.proved = c.proved || data || p.has(chunkSack)
-	ends := p.has(chunkCookieEcho) || p.has(chunkCookieAck)
+	ends := c.ends(p)
 	if data && !c.opened && !ends {
 		if len(c.held) >= maxHeld {
 			return false
@@ -126,6 +129,23 @@ func (c *conn) accept(p sctpPacket) bool {
 		c.held = nil
 	}
 	return ok
+}
+
+// ends reports whether a packet completes the handshake.
+func (c *conn) ends(p sctpPacket) bool {
+	for _, chunk := range p.chunks {
+		switch chunk.kind() {
+		case chunkCookieEcho:
+			if len(c.cookie) > 0 && bytes.Equal(chunk[4:], c.cookie) {
+				return true
+			}
+		case chunkCookieAck:
+			if c.echoed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // acceptInit takes an INIT or INIT ACK.
@@ -195,5 +215,5 @@ func firstChunk(packet []byte) (kind byte, ok bool) {
 	if len(packet) < sctpHeader+4 || !isSCTP(packet) {
 		return 0, false
 	}
-	return packet[sctpHeader], binary.BigEndian.Uint16(packet[sctpHeader+2:]) >= 4
+	return packet[sctpHeader], true
 }
