@@ -22,12 +22,12 @@ type opusToPCM struct {
 }
 
 func newOpusToPCM(to Format, out Sink, wheel *Wheel) (*opusToPCM, error) {
-	if wheel == nil {
-		return nil, fmt.Errorf("convert opus: %w", ErrNoWheel)
-	}
 	decoder, err := NewOpusDecoder(to.Rate)
 	if err != nil {
 		return nil, err
+	}
+	if wheel == nil {
+		return nil, fmt.Errorf("convert opus: %w", ErrNoWheel)
 	}
 	c := &opusToPCM{
 		direction: direction{out: out, line: timeline{rate: opusClock, patience: phonePatience}},
