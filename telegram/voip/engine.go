@@ -25,6 +25,7 @@ type Engine struct {
 	events   *eventQueue
 	peerSCTP bool // the signalling tells native peers from web ones
 
+	live    atomic.Pointer[session] // while Run runs
 	started atomic.Bool
 	muted   atomic.Bool
 	mute    chan struct{} // SetMuted was called
@@ -95,6 +96,8 @@ func (e *Engine) run(parent context.Context, n *Net) error {
 	if err != nil {
 		return err
 	}
+	e.live.Store(s)
+	defer e.live.Store(nil)
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer s.close()

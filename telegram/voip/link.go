@@ -173,7 +173,11 @@ func (l *link) takeRequest(b []byte, from netip.AddrPort, s *socket) {
 	}
 	for _, p := range l.ports {
 		if !p.mapped && p.local.Addr().Is4() == from.Addr().Is4() {
-			l.remote(from).reply = s
+			r := l.remote(from)
+			if r.reply == nil && s == l.shard.socket {
+				l.shard.visit(from, l)
+			}
+			r.reply = s
 			p.deliver(b, from)
 			return
 		}

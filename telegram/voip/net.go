@@ -178,7 +178,11 @@ type socket struct {
 }
 
 func openSocket(at *net.UDPAddr) (*socket, error) {
-	conn, err := net.ListenUDP("udp", at)
+	network := "udp"
+	if at.IP.To4() != nil {
+		network = "udp4" // even for the wildcard
+	}
+	conn, err := net.ListenUDP(network, at)
 	if err != nil {
 		return nil, fmt.Errorf("open call socket: %w", err)
 	}

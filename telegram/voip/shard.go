@@ -17,7 +17,8 @@ const maxPacket = 4096
 //
 // The reader tells calls apart by the remote address, which belongs to the call that first sent a check there. Where
 // a second call meets the same address it sends from a socket of its own instead, so that the other side can tell
-// the two apart as well.
+// the two apart. Where the other side sends the packets of several calls from one address all the same, checks are
+// told apart by their user name, media by their SSRC, and what remains is tried.
 type shard struct {
 	net       *Net
 	socket    *socket
@@ -35,7 +36,7 @@ type shard struct {
 // claim is a remote address with the calls that have to do with it.
 type claim struct {
 	owner  *link   // sends there from the shared socket
-	guests []*link // met the address later
+	guests []*link // were sent checks from there
 }
 
 // transaction is a STUN transaction id, RFC 5389 section 6.
@@ -204,23 +205,43 @@ func (s *shard) called(b []byte, from netip.AddrPort) *link {
 	return nil
 }
 
-// claim makes l the owner of a remote address, or its guest if it has one or the address is our own.
+// claim makes l the owner of a remote address, unless it has one or is our own.
 func (s *shard) claim(to netip.AddrPort, l *link) (owner bool) {
-	own := s.net.owns(to)
+	if s.net.owns(to) {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.claims[to]
+	c := s.at(to)
+	if c.owner != nil {
+		return c.owner == l
+	}
+	c.owner = l
+	c.leave(l)
+	return true
+}
+
+// visit makes l a guest of a remote address from which a check for it has come.
+func (s *shard) visit(from netip.AddrPort, l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.at(from); c.owner != l && !slices.Contains(c.guests, l) {
+		c.guests = append(slices.Clone(c.guests), l)
+	}
+}
+
+func (s *shard) at(a netip.AddrPort) *claim {
+	c := s.claims[a]
 	if c == nil {
 		c = &claim{}
-		s.claims[to] = c
+		s.claims[a] = c
 	}
-	if c.owner == nil && !own {
-		c.owner = l
-		return true
-	}
-	// The reader holds c.guests without the lock: never change it in place.
-	c.guests = append(slices.Clone(c.guests), l)
-	return false
+	return c
+}
+
+// leave takes l off the guests. The reader holds the slice without the lock, so it is never changed in place.
+func (c *claim) leave(l *link) {
+	c.guests = slices.DeleteFunc(slices.Clone(c.guests), func(g *link) bool { return g == l })
 }
 
 // release takes l out of everything.
@@ -235,7 +256,7 @@ func (s *shard) release(l *link, addresses []netip.AddrPort) {
 		if c.owner == l {
 			c.owner = nil
 		}
-		c.guests = slices.DeleteFunc(slices.Clone(c.guests), func(g *link) bool { return g == l })
+		c.leave(l)
 		if c.owner == nil && len(c.guests) == 0 {
 			delete(s.claims, a)
 		}

@@ -68,12 +68,13 @@ func (s *session) secured(r *secured) {
 		f.SRTPProfile = r.profile
 		f.Timings.DTLS = time.Now()
 	})
-	s.data = &dataChannel{
+	data := &dataChannel{
 		role: s.c.Role, log: s.log,
 		take: func(message []byte) { s.post(func() error { return s.take(message) }) },
 		open: func() { s.post(func() error { s.tellState(); return nil }) },
 	}
-	s.group.Go(func() { s.data.run(r.conn) })
+	s.data = data
+	s.group.Go(func() { data.run(r.conn) })
 	s.report()
 }
 
