@@ -69,7 +69,10 @@ func StartAsterisk(ctx context.Context, o AsteriskOptions) (*Asterisk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start asterisk: %w", err)
 	}
-	// A port that was free a moment ago may be taken by now: then others are tried.
+	if err := checkPorts(o.HTTPPort, o.SIPPort); err != nil {
+		return nil, fmt.Errorf("start asterisk: %w", err)
+	}
+	// A port that was free when it was picked may be taken by now: then others are tried.
 	for attempt := 1; ; attempt++ {
 		if err = a.pickPorts(o); err == nil {
 			err = a.start(ctx)
@@ -77,7 +80,7 @@ func StartAsterisk(ctx context.Context, o AsteriskOptions) (*Asterisk, error) {
 		if err == nil {
 			return a, nil
 		}
-		if !errors.Is(err, errPortTaken) || attempt == 3 || o.HTTPPort != 0 && o.SIPPort != 0 {
+		if !errors.Is(err, errPortTaken) || attempt == 3 {
 			return nil, fmt.Errorf("start asterisk: %w", err)
 		}
 		a.log.Warn("port taken by somebody else, trying others", "err", err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -132,8 +133,9 @@ func TestTwoAsterisksAtOnce(t *testing.T) {
 		t.Errorf("a call of one shows in the other: %d, %v", n, err)
 	}
 
-	pid := a.Pid()
+	pid, began := a.Pid(), time.Now()
 	a.Stop()
+	t.Logf("stop took %s", time.Since(began))
 	checkGone(t, a, pid)
 	a.Stop() // does nothing
 	if err := b.pingARI(t.Context()); err != nil {
@@ -173,6 +175,7 @@ func checkGone(t *testing.T, a *Asterisk, pid int) {
 }
 
 func TestAsteriskWritesOnlyBelowItsDirectory(t *testing.T) {
+	t.Parallel()
 	a := startAsterisk(t, AsteriskOptions{})
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.Pid()))
 	if err != nil {
@@ -190,7 +193,14 @@ func TestAsteriskWritesOnlyBelowItsDirectory(t *testing.T) {
 }
 
 func TestStartingLogHasNoErrors(t *testing.T) {
+	t.Parallel()
 	a := startAsterisk(t, AsteriskOptions{ChannelVars: []string{"ONE", "TWO"}, Endpoints: []SIPEndpoint{{Name: "alice", ContactPort: 1}}})
+	checkLog(t, a)
+}
+
+// checkLog looks for complaints in the log of the start.
+func checkLog(t *testing.T, a *Asterisk) {
+	t.Helper()
 	log, err := os.ReadFile(a.LogFile())
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +216,7 @@ func TestStartingLogHasNoErrors(t *testing.T) {
 }
 
 func TestAsteriskRunsWithoutCapabilities(t *testing.T) {
+	t.Parallel()
 	a := startAsterisk(t, AsteriskOptions{})
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.Pid()))
 	if err != nil {
@@ -217,6 +228,7 @@ func TestAsteriskRunsWithoutCapabilities(t *testing.T) {
 }
 
 func TestStartRefusesBadOptions(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for name, o := range map[string]AsteriskOptions{
 		"no directory":          {},
@@ -239,22 +251,60 @@ func TestStartRefusesBadOptions(t *testing.T) {
 	}
 }
 
-func TestStartTakesOtherPortsWhenOneIsTaken(t *testing.T) {
+func TestStartRefusesTakenPorts(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	port := l.Addr().(*net.TCPAddr).Port
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	a, err := StartAsterisk(ctx, AsteriskOptions{Dir: t.TempDir(), HTTPPort: port, SIPPort: port})
-	if err == nil {
-		a.Stop()
-		t.Fatal("started on a port that is taken")
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !errors.Is(err, errPortTaken) {
-		t.Error(err)
+	defer c.Close()
+	for _, o := range []AsteriskOptions{{HTTPPort: l.Addr().(*net.TCPAddr).Port}, {SIPPort: c.LocalAddr().(*net.UDPAddr).Port}} {
+		o.Dir = t.TempDir()
+		a, err := StartAsterisk(t.Context(), o)
+		if err == nil {
+			a.Stop()
+			t.Error("started on a port that is taken")
+		}
+		if !errors.Is(err, errPortTaken) {
+			t.Error(err)
+		}
+	}
+}
+
+// A port may be taken between the check and the start: then Asterisk boots without it.
+func TestStartNoticesALostPort(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, o := range []AsteriskOptions{{HTTPPort: l.Addr().(*net.TCPAddr).Port}, {SIPPort: c.LocalAddr().(*net.UDPAddr).Port}} {
+		o.Dir = t.TempDir()
+		a, err := newAsterisk(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.pickPorts(o); err != nil {
+			t.Fatal(err)
+		}
+		err = a.start(t.Context())
+		if !errors.Is(err, errPortTaken) {
+			t.Error(err)
+		}
+		if p := a.current(); p != nil && alive(p.cmd.Process.Pid) {
+			t.Error("asterisk still runs")
+			a.Kill()
+		}
 	}
 }
 
@@ -332,4 +382,102 @@ func poll(t *testing.T) {
 func alive(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err == nil && !bytes.Contains(status, []byte("State:\tZ"))
+}
+
+// The configuration as containers use it: the plain files with their own local parts, on other ports.
+func TestPlainFilesWork(t *testing.T) {
+	t.Parallel()
+	port, err := FreeTCPPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := plainFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := map[string]string{}
+	for name, text := range plain {
+		if strings.HasSuffix(name, "_local.conf") {
+			text = strings.NewReplacer("0.0.0.0:5060", fmt.Sprintf("127.0.0.1:%d", port), "0.0.0.0", "127.0.0.1", "8088", fmt.Sprint(port)).Replace(text)
+			moved[name] = text
+		}
+	}
+	a := startAsterisk(t, AsteriskOptions{HTTPPort: port, SIPPort: port, ARIPassword: "tgtrunk", Files: moved})
+	for command, want := range map[string]string{
+		"pjsip show endpoint 100": "InAuth:  100/100", "dialplan show phones": "lab", "ari show user tgtrunk": "Username:", "rtp show settings": "20000",
+	} {
+		if out, err := a.CLI(t.Context(), command); err != nil || !strings.Contains(out, want) {
+			t.Errorf("%s: %v\n%s\nwant %q", command, err, out, want)
+		}
+	}
+	checkLog(t, a)
+}
+
+// Two processes install at once from packages that are already there: nothing is fetched, and both succeed.
+func TestInstallTwiceAtOnceFromTheCache(t *testing.T) {
+	from, err := InstallAsterisk(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(t.TempDir(), "prefix")
+	if err := os.MkdirAll(prefix, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(prefix, "debs"), os.DirFS(filepath.Join(from, "debs"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"manifest", "manifest.recipe"} {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(prefix, name), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("DEBIAN_MIRROR", "http://127.0.0.1:1/debian") // nothing is there
+	var progress [2]bytes.Buffer
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Go(func() { errs[i] = installAsterisk(t.Context(), prefix, &progress[i]) })
+	}
+	wg.Wait()
+	for i := range 2 {
+		if errs[i] != nil {
+			t.Errorf("%v\n%s", errs[i], &progress[i])
+		}
+	}
+	both := progress[0].String() + progress[1].String()
+	if strings.Count(both, "unpacking") != 1 || !strings.Contains(both, "waiting for it") || strings.Contains(both, "fetching") {
+		t.Errorf("progress of both:\n%s", both)
+	}
+	runsAsNobody(t, prefix)
+}
+
+// runsAsNobody checks that root runs Asterisk as nobody where nobody can reach it.
+func runsAsNobody(t *testing.T, prefix string) {
+	dir := t.TempDir()
+	for _, parent := range []string{filepath.Dir(prefix), dir} {
+		for _, d := range []string{parent, filepath.Dir(parent)} { // that of all temporary directories of a test has mode 0700
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a, err := StartAsterisk(t.Context(), AsteriskOptions{Dir: dir, Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Stop()
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", a.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid == 0 {
+		t.Error("asterisk runs as root")
+	}
+	if err := a.Restart(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -355,11 +355,12 @@ func (a *Audio) sendFrame(pcm []int16, law, packet []byte, first bool) {
 		}
 	}
 	a.out.sequence++
+	now := time.Now() // before the packet leaves: its echo comes back within the same call
 	if _, err := a.conn.WriteToUDPAddrPort(p.append(packet[:0]), a.remote); err != nil {
 		return // the other side has closed its port: the signalling will tell
 	}
 	a.stats.PacketsSent++
 	if a.stats.FirstSent.IsZero() {
-		a.stats.FirstSent = time.Now()
+		a.stats.FirstSent = now
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,6 +42,7 @@ func installAsterisk(ctx context.Context, prefix string, progress io.Writer) err
 	if progress == nil {
 		progress = io.Discard
 	}
+	progress = &lockedWriter{w: progress} // both outputs of the script go there, each from a goroutine of its own
 	dir, err := os.MkdirTemp("", "tgtrunk-asterisk-")
 	if err != nil {
 		return err
@@ -75,4 +77,16 @@ func installAsterisk(ctx context.Context, prefix string, progress io.Writer) err
 		return err
 	}
 	return nil
+}
+
+// lockedWriter lets several goroutines write to one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }

@@ -102,6 +102,7 @@ func heard(t *testing.T, c *PhoneCall, hz float64) ToneResult {
 }
 
 func TestPhone(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	for _, test := range []struct {
 		name string
@@ -453,6 +454,7 @@ func testNoCodec(t *testing.T, d desk) {
 }
 
 func TestPhoneClosesWithCalls(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.bob.SetAnswer(RingForever())
 	talking := dial(t, d.alice, "echo", CallOptions{})
@@ -477,6 +479,7 @@ func TestPhoneClosesWithCalls(t *testing.T) {
 }
 
 func TestPhoneClosesWhenAsteriskHasDied(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t)
 	d.bob.SetAnswer(AnswerAfter(0))
 	for _, number := range []string{"echo", "ring", "bob"} {

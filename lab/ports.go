@@ -29,6 +29,25 @@ func FreeTCPPort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// checkPorts says which of two loopback ports is taken; 0 is none.
+func checkPorts(tcp, udp int) error {
+	if tcp != 0 {
+		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp})
+		if err != nil {
+			return fmt.Errorf("tcp port %d: %w: %w", tcp, errPortTaken, err)
+		}
+		l.Close()
+	}
+	if udp != 0 {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: udp})
+		if err != nil {
+			return fmt.Errorf("udp port %d: %w: %w", udp, errPortTaken, err)
+		}
+		c.Close()
+	}
+	return nil
+}
+
 // freeRTPRange picks 1000 ports below the ephemeral ones. Two ranges may overlap: Asterisk tries the next port when
 // one is taken.
 func freeRTPRange() PortRange {

@@ -99,6 +99,10 @@ func unprivileged(cmd *exec.Cmd, dir string, paths ...string) error {
 // reachable reports whether everybody may walk to each path and into it.
 func reachable(paths []string) bool {
 	for _, path := range paths {
+		path, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return false
+		}
 		for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 			info, err := os.Stat(dir)
 			if err != nil || info.IsDir() && info.Mode().Perm()&0o001 == 0 {

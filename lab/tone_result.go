@@ -11,7 +11,7 @@ import (
 const (
 	quiet      = 100                   // RMS below which a frame is silence, about -50 dBFS
 	gapLimit   = 60 * time.Millisecond // a shorter hole is concealed by any phone
-	mainShare  = 0.5                   // of a frame's energy at the wanted frequency makes it a frame of the tone
+	mainShare  = 0.25                  // of a frame's energy at the wanted frequency makes it a frame of the tone
 	clearShare = 0.9                   // of the whole energy makes a clear tone
 )
 
