@@ -323,7 +323,7 @@ func TestRestartCleansUp(t *testing.T) {
 	dead.cli("channel originate Local/8002@in/n extension echo@lab")
 	dead.offer()
 	dead.cli("channel originate Local/ring@lab/n extension echo@lab") // somebody else's call
-	wire.setCut(true) // from here on nothing of the first process reaches Asterisk
+	wire.setCut(true)                                                 // from here on nothing of the first process reaches Asterisk
 	dead.stop()
 
 	r := startRig(t, a, options(a))
@@ -389,4 +389,3 @@ func TestReplaced(t *testing.T) {
 	ended(t, offered, bridge.Busy)
 	second.nothingLeft()
 }
-
