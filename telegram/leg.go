@@ -28,7 +28,7 @@ type leg struct {
 
 	// The rest belongs to the leg's goroutine.
 	outgoing bool
-	ring     time.Duration // how long it may ring; 0: the line decides
+	ring     time.Duration // outgoing: how long it may ring
 	reached  bool          // a device of the callee has the call
 	accepted bool          // the callee has accepted, or we have
 	up       bool          // audio has flowed
@@ -132,6 +132,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		return
 	}
 	l.ring = t.Timeout
+	setDefault(&l.ring, l.account.opts.AnsweredIn)
 	ended := l.follow(ctx, s.line.Place(p.input()))
 	// A short flood wait is sat through, once; the caller hears nothing of it.
 	if e := ended.Err; e != nil && e.Kind == calls.Flooded && e.Wait <= patience && sleep(asking, e.Wait) {

@@ -159,7 +159,7 @@ func (a *Account) open(ctx context.Context, client *telegram.Client, accept func
 		Self:     self.ID,
 		Net:      a.opts.Net,
 		Received: mode,
-		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn, Ring: a.opts.AnsweredIn},
+		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
 		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
 		Now:      a.serverClock(asking, s.api),
 		Log:      a.log,

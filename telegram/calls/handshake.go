@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
@@ -20,6 +21,8 @@ const (
 	minLayer = 65
 	maxLayer = 92
 )
+
+const ringGrace = 5 * time.Second
 
 var (
 	errNotConfirmed = errors.New("caller did not confirm in time")
@@ -168,7 +171,7 @@ func (c *Call) learn(answer tg.PhoneCallClass) {
 // offer begins an incoming call.
 func (c *Call) offer() {
 	c.log.Info("received call")
-	c.enter(offered, c.line.opts.Timeouts.Ring)
+	c.enter(offered, c.line.opts.Timeouts.Ring+ringGrace) // the caller's own limit comes first
 	if c.line.opts.Received == ReceivedNever {
 		return
 	}

@@ -1,0 +1,844 @@
+package calls
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
+)
+
+func atOnce(o *Options) { o.Received = ReceivedAtOnce }
+
+// talk sets a call up from alice to bob, to the point where audio flows.
+func talk(t *testing.T, a, b *user) (out, in *Call) {
+	t.Helper()
+	out = a.Place(to(bob))
+	in = b.next(t)
+	in.Accept()
+	for {
+		if _, ok := next(t, out).(Established); ok {
+			break
+		}
+	}
+	expect[Accepted](t, in)
+	expect[Established](t, in)
+	return out, in
+}
+
+func TestCall(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, atOnce)
+		out := a.Place(to(bob))
+		in := b.next(t)
+		if !out.Outgoing() || in.Outgoing() || out.Peer() != bob || in.Peer() != alice || in.ID() == 0 {
+			t.Errorf("out %v %d, in %v %d id %d", out.Outgoing(), out.Peer(), in.Outgoing(), in.Peer(), in.ID())
+		}
+		expect[Requested](t, out)
+		expect[Received](t, out)
+		if out.ID() != in.ID() {
+			t.Errorf("ids %d and %d", out.ID(), in.ID())
+		}
+		in.Accept()
+		expect[Accepted](t, in)
+		expect[Accepted](t, out)
+		flow := expect[Established](t, out).Flow
+		expect[Established](t, in)
+		ea, eb := x.engine(alice), x.engine(bob)
+		if flow != ea.flow || *ea.config.Key != *eb.config.Key || ea.config.Role != out.role() || eb.config.Role != in.role() {
+			t.Error("flow, key or role are wrong")
+		}
+		if want := []voip.Server{
+			{ID: 2, Host: "192.0.2.2", Port: 1400, Username: "u", Password: "p", TURN: true},
+			{ID: 2, Host: "2001:db8::2", Port: 1400, Username: "u", Password: "p", TURN: true},
+		}; !slices.Equal(ea.config.Servers, want) || !ea.config.P2P || ea.config.Version != "13.0.0" {
+			t.Errorf("engine's configuration %+v", ea.config)
+		}
+
+		eb.events <- voip.PeerMediaState{Muted: true}
+		if e := expect[MediaState](t, in); !e.Muted {
+			t.Error("not muted")
+		}
+		for range 2 { // levels, told as edges
+			eb.events <- voip.StateChanged{State: voip.Reconnecting}
+		}
+		expect[Reconnecting](t, in)
+		for range 2 {
+			eb.events <- voip.StateChanged{State: voip.Established}
+		}
+		expect[Reconnected](t, in)
+		in.SetMuted(true)
+		if stats, ok := in.Stats(); !ok || stats.Version != "13.0.0" || !eb.muted {
+			t.Errorf("stats %+v %v, muted %v", stats, ok, eb.muted)
+		}
+
+		time.Sleep(61*time.Second + 900*time.Millisecond)
+		out.Discard(Ordinary)
+		e := ended(t, out)
+		if e.Reason != Hangup || e.Remote || e.Err != nil || e.Duration.Truncate(time.Second) != 61*time.Second {
+			t.Errorf("caller's end %+v", e)
+		}
+		e = ended(t, in)
+		if e.Reason != Hangup || !e.Remote || e.Err != nil || e.Duration.Truncate(time.Second) != 61*time.Second {
+			t.Errorf("callee's end %+v", e)
+		}
+		synctest.Wait()
+		if got := x.said(alice, "discardCall"); !slices.Equal(got, []string{"discardCall hangup 61"}) {
+			t.Errorf("caller said %q", got)
+		}
+		if got := x.said(bob, "discardCall"); got != nil {
+			t.Errorf("callee said %q", got)
+		}
+	})
+}
+
+func TestReceivedNever(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out := a.Place(to(bob))
+		in := b.next(t)
+		expect[Requested](t, out)
+		in.Accept()
+		expect[Accepted](t, out) // without Received
+		synctest.Wait()
+		if got := x.said(bob, "receivedCall"); got != nil {
+			t.Errorf("said %q", got)
+		}
+	})
+}
+
+func TestManyCallsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		var calls []*Call
+		for range 5 {
+			out, in := talk(t, a, b)
+			calls = append(calls, out, in)
+		}
+		back := b.Place(to(alice)) // the other way as well
+		a.next(t).Accept()
+		for {
+			if _, ok := next(t, back).(Established); ok {
+				break
+			}
+		}
+		calls[3].Discard(Ordinary)
+		if e := ended(t, calls[2]); e.Reason != Hangup || !e.Remote {
+			t.Errorf("ended %+v", e)
+		}
+		synctest.Wait()
+		if n := x.open(); n != 5 {
+			t.Errorf("%d calls are open, want 5", n)
+		}
+	})
+}
+
+// TestEarlySignaling: packets that come before the engine is there reach it, in order.
+func TestEarlySignaling(t *testing.T) {
+	for name, method := range map[string]string{"caller": "confirmCall", "callee": "acceptCall"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				a, b := x.join(alice), x.join(bob)
+				slow := map[string]int64{"caller": alice, "callee": bob}[name]
+				x.then(slow, method, func(context.Context) { time.Sleep(3 * time.Second) })
+				talk(t, a, b)
+				synctest.Wait()
+				for _, u := range []int64{alice, bob} {
+					heard := x.engine(u).all()
+					if len(heard) != 3 || heard[0][0] != '0' || heard[1][0] != '1' || heard[2][0] != '2' {
+						t.Errorf("user %d heard %q", u, heard)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestUpdatesBeforeTheAnswer: the callee is faster than the answer to phone.requestCall.
+func TestUpdatesBeforeTheAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, atOnce)
+		x.then(alice, "requestCall", func(context.Context) { time.Sleep(4 * time.Second) })
+		out := a.Place(to(bob))
+		in := b.next(t)
+		in.Accept()
+		expect[Requested](t, out)
+		expect[Received](t, out)
+		expect[Accepted](t, out)
+		expect[Established](t, out)
+	})
+}
+
+func TestUnknownSignalingIsBounded(t *testing.T) {
+	s := make(parking)
+	now := time.Now()
+	for i := range maxParked {
+		if !s.put(1, parcel{signal: []byte{byte(i)}}, now) {
+			t.Fatalf("no room for item %d", i)
+		}
+	}
+	if s.put(1, parcel{}, now) {
+		t.Error("no limit of items")
+	}
+	if !s.put(2, parcel{signal: make([]byte, maxParkedBytes)}, now) || s.put(2, parcel{signal: []byte{1}}, now) {
+		t.Error("no limit of bytes")
+	}
+	for id := int64(3); id <= maxParkedCalls; id++ {
+		if !s.put(id, parcel{}, now) {
+			t.Fatalf("no room for call %d", id)
+		}
+	}
+	if s.put(1000, parcel{}, now) {
+		t.Error("no limit of calls")
+	}
+	if got := s.take(1, now); len(got) != maxParked || got[9].signal[0] != 9 || s.take(1, now) != nil {
+		t.Errorf("took %d items", len(got))
+	}
+	if got := s.take(2, now.Add(parkedFor+1)); got != nil {
+		t.Error("what is too old was kept")
+	}
+	if !s.put(1000, parcel{}, now.Add(parkedFor+1)) || len(s) != 1 {
+		t.Errorf("%d old calls are kept", len(s)-1)
+	}
+}
+
+func TestRedelivery(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		twice := func(user int64, u *tg.UpdatePhoneCall) error {
+			for range 2 {
+				_ = x.lines[user].HandleCall(context.Background(), u)
+			}
+			return nil
+		}
+		x.push = twice
+		out, in := talk(t, a, b)
+		if len(b.incoming) != 0 {
+			t.Error("the call rings twice")
+		}
+		out.Discard(Ordinary)
+		ended(t, out)
+		ended(t, in)
+		synctest.Wait()
+		// A gap is recovered after the call: everything comes once more.
+		_ = b.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &tg.PhoneCallRequested{
+			ID: in.ID(), AccessHash: in.ID() * 7, Date: int(time.Now().Unix()), AdminID: alice, ParticipantID: bob,
+		}})
+		_ = b.HandleSignaling(t.Context(), &tg.UpdatePhoneCallSignalingData{PhoneCallID: in.ID(), Data: []byte("late")})
+		synctest.Wait()
+		if len(b.incoming) != 0 || len(b.parked) != 0 {
+			t.Error("a call that has ended came to life")
+		}
+		for _, m := range []string{"acceptCall", "confirmCall"} {
+			if n := len(x.said(alice, m)) + len(x.said(bob, m)); n != 1 {
+				t.Errorf("%s was said %d times", m, n)
+			}
+		}
+	})
+}
+
+func TestIgnoredRequests(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		b := x.join(bob)
+		now := int(time.Now().Unix())
+		for name, r := range map[string]tg.PhoneCallRequested{
+			"too old":     {ID: 1, Date: now - 91, AdminID: alice, ParticipantID: bob},
+			"our own":     {ID: 2, Date: now, AdminID: bob, ParticipantID: alice},
+			"not for us":  {ID: 3, Date: now, AdminID: alice, ParticipantID: 77},
+			"from itself": {ID: 4, Date: now, AdminID: bob, ParticipantID: bob},
+		} {
+			_ = b.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &r})
+			synctest.Wait()
+			if len(b.incoming) != 0 {
+				t.Errorf("%s: it rings", name)
+				<-b.incoming
+			}
+		}
+		_ = b.HandleCall(t.Context(), &tg.UpdatePhoneCall{})
+		_ = b.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &tg.PhoneCallRequested{ID: 5, Date: now - 89, AdminID: alice, ParticipantID: bob}})
+		c := b.next(t)
+		c.Discard(Ordinary)
+		ended(t, c)
+	})
+}
+
+// TestDateIsTelegrams: with a wrong clock of our own, calls are still judged rightly.
+func TestDateIsTelegrams(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		b := x.join(bob, func(o *Options) { o.Now = func() time.Time { return time.Now().Add(-time.Hour) } })
+		date := int(time.Now().Add(-time.Hour).Unix())
+		_ = b.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &tg.PhoneCallRequested{ID: 5, Date: date, AdminID: alice, ParticipantID: bob}})
+		b.next(t)
+	})
+}
+
+// TestEnds: who ends a call when, and what each side and Telegram are told.
+func TestEnds(t *testing.T) {
+	type outcome struct {
+		reason Reason
+		remote bool
+		kind   Kind // with failed
+		failed bool
+	}
+	cases := []struct {
+		name    string
+		prepare func(x *exchange)
+		act     func(t *testing.T, x *exchange, out, in *Call)
+		out, in outcome
+		saidA   string
+		saidB   string
+	}{
+		{
+			name: "caller cancels", act: func(_ *testing.T, _ *exchange, out, _ *Call) { out.Discard(Ordinary) },
+			out: outcome{reason: Missed}, in: outcome{reason: Missed, remote: true}, saidA: "discardCall missed 0",
+		},
+		{
+			name: "callee declines", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Discard(Ordinary) },
+			out: outcome{reason: Busy, remote: true}, in: outcome{reason: Busy}, saidB: "discardCall busy 0",
+		},
+		{
+			name: "callee hangs up with a reason of its own", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Discard(Hangup) },
+			out: outcome{reason: Hangup, remote: true}, in: outcome{reason: Hangup}, saidB: "discardCall hangup 0",
+		},
+		{
+			name: "nobody answers", act: func(*testing.T, *exchange, *Call, *Call) {},
+			out: outcome{reason: Missed, failed: true, kind: NotAnswered}, in: outcome{reason: Missed, remote: true}, saidA: "discardCall missed 0",
+		},
+		{
+			name: "no device has the call", act: func(*testing.T, *exchange, *Call, *Call) {},
+			prepare: func(x *exchange) { x.fails(bob, "receivedCall", tgerr.New(500, "NO")) },
+			out:     outcome{reason: Missed, failed: true, kind: NotReceived}, in: outcome{reason: Missed, remote: true}, saidA: "discardCall missed 0",
+		},
+		{
+			name: "caller never confirms", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.on(alice, "confirmCall", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+			},
+			out: outcome{reason: Disconnect, failed: true, kind: NoConnection}, in: outcome{reason: Disconnect, remote: true}, saidA: "discardCall disconnect 0",
+		},
+		{
+			name: "callee hears nothing of the confirmation", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) { x.drop["phoneCall"] = true },
+			out:     outcome{reason: Disconnect, remote: true}, in: outcome{reason: Disconnect, failed: true, kind: NoMedia}, saidB: "discardCall disconnect 0",
+		},
+		{
+			name: "audio never comes up", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) { x.engines[alice], x.engines[bob] = &fakeEngine{deaf: true}, &fakeEngine{deaf: true} },
+			out:     outcome{reason: Disconnect, failed: true, kind: NoMedia}, in: outcome{reason: Disconnect, failed: true, kind: NoMedia},
+			saidA: "discardCall disconnect 0", saidB: "discardCall disconnect 0",
+		},
+		{
+			name: "answered on another device",
+			act: func(t *testing.T, x *exchange, _, in *Call) {
+				x.send(bob, &tg.PhoneCallDiscarded{ID: in.ID()})
+			},
+			out: outcome{reason: Missed, failed: true, kind: NotAnswered}, in: outcome{remote: true, failed: true, kind: Elsewhere},
+			saidA: "discardCall missed 0",
+		},
+		{
+			name: "accept comes too late, another device was faster",
+			act: func(t *testing.T, x *exchange, _, in *Call) {
+				x.fails(bob, "acceptCall", tgerr.New(400, "CALL_ALREADY_ACCEPTED"))
+				in.Accept()
+			},
+			out: outcome{reason: Missed, failed: true, kind: NotAnswered}, in: outcome{remote: true, failed: true, kind: Elsewhere},
+			saidA: "discardCall missed 0",
+		},
+		{
+			name: "the account is occupied",
+			act: func(t *testing.T, x *exchange, _, in *Call) {
+				x.fails(bob, "acceptCall", tgerr.New(500, "CALL_OCCUPY_FAILED"))
+				in.Accept()
+			},
+			out: outcome{reason: Busy, remote: true}, in: outcome{reason: Busy, failed: true, kind: Occupied}, saidB: "discardCall busy 0",
+		},
+		{
+			name: "the callee's key is forged", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCallAccepted"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCallAccepted).GB = []byte{5} }
+			},
+			out: outcome{reason: Disconnect, failed: true, kind: Insecure}, in: outcome{reason: Disconnect, remote: true}, saidA: "discardCall disconnect 0",
+		},
+		{
+			name: "the caller's key does not fit its hash", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCall"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCall).GAOrB[9] ^= 1 }
+			},
+			out: outcome{reason: Disconnect, remote: true}, in: outcome{reason: Disconnect, failed: true, kind: Insecure}, saidB: "discardCall disconnect 0",
+		},
+		{
+			name: "the fingerprint is wrong", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCall"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCall).KeyFingerprint++ }
+			},
+			out: outcome{reason: Disconnect, remote: true}, in: outcome{reason: Disconnect, failed: true, kind: Insecure}, saidB: "discardCall disconnect 0",
+		},
+		{
+			name: "the access hash changes", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCall"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCall).AccessHash++ }
+			},
+			out: outcome{reason: Disconnect, remote: true}, in: outcome{reason: Disconnect, failed: true, kind: Insecure}, saidB: "discardCall disconnect 0",
+		},
+		{
+			name: "another one takes part", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCallAccepted"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCallAccepted).ParticipantID++ }
+			},
+			out: outcome{reason: Disconnect, failed: true, kind: Insecure}, in: outcome{reason: Disconnect, remote: true}, saidA: "discardCall disconnect 0",
+		},
+		{
+			name: "no version in common", act: func(_ *testing.T, _ *exchange, _, in *Call) { in.Accept() },
+			prepare: func(x *exchange) {
+				x.forge["phoneCallAccepted"] = func(c tg.PhoneCallClass) {
+					c.(*tg.PhoneCallAccepted).Protocol.LibraryVersions = []string{"2.4.4"}
+				}
+			},
+			out: outcome{reason: Disconnect, failed: true, kind: Incompatible}, in: outcome{reason: Disconnect, remote: true}, saidA: "discardCall disconnect 0",
+		},
+		{
+			name: "telegram has forgotten the call",
+			act:  func(_ *testing.T, x *exchange, out, _ *Call) { x.send(alice, &tg.PhoneCallEmpty{ID: out.ID()}) },
+			out:  outcome{reason: Disconnect, remote: true, failed: true, kind: Failed}, in: outcome{reason: Missed, failed: true, kind: NotAnswered},
+			saidB: "discardCall missed 0",
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				if c.prepare != nil {
+					c.prepare(x)
+				}
+				a, b := x.join(alice), x.join(bob, atOnce)
+				out := a.Place(to(bob))
+				in := b.next(t)
+				synctest.Wait()
+				c.act(t, x, out, in)
+				for side, got := range map[string]struct {
+					is   Ended
+					want outcome
+				}{"caller": {ended(t, out), c.out}, "callee": {ended(t, in), c.in}} {
+					if got.is.Reason != got.want.reason || got.is.Remote != got.want.remote || (got.is.Err != nil) != got.want.failed ||
+						got.is.Err != nil && got.is.Err.Kind != got.want.kind {
+						t.Errorf("%s: %+v (%v), want %+v", side, got.is, got.is.Err, got.want)
+					}
+				}
+				synctest.Wait()
+				for user, want := range map[int64]string{alice: c.saidA, bob: c.saidB} {
+					got := x.said(user, "discardCall")
+					if want == "" && got != nil || want != "" && !slices.Equal(got, []string{want}) {
+						t.Errorf("user %d said %q, want %q", user, got, want)
+					}
+				}
+				if len(a.calls) != 0 || len(b.calls) != 0 {
+					t.Error("a call is still on the line")
+				}
+			})
+		})
+	}
+}
+
+// TestTimers: how long each wait lasts.
+func TestTimers(t *testing.T) {
+	cases := []struct {
+		name    string
+		prepare func(x *exchange)
+		accept  bool
+		want    time.Duration
+	}{
+		{name: "ring", want: 90 * time.Second},
+		{name: "receive", want: 20 * time.Second, prepare: func(x *exchange) { x.fails(bob, "receivedCall", tgerr.New(500, "NO")) }},
+		{name: "connect", want: 30 * time.Second, accept: true, prepare: func(x *exchange) {
+			x.engines[alice], x.engines[bob] = &fakeEngine{deaf: true}, &fakeEngine{deaf: true}
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				if c.prepare != nil {
+					c.prepare(x)
+				}
+				a, b := x.join(alice), x.join(bob, atOnce)
+				began := time.Now()
+				out := a.Place(to(bob))
+				in := b.next(t)
+				if c.accept {
+					in.Accept()
+				}
+				ended(t, out)
+				if got := time.Since(began); got != c.want {
+					t.Errorf("ended after %v, want %v", got, c.want)
+				}
+				ended(t, in)
+			})
+		})
+	}
+}
+
+// TestRequestErrors: what Telegram says to phone.requestCall.
+func TestRequestErrors(t *testing.T) {
+	for text, want := range map[string]Error{
+		"USER_PRIVACY_RESTRICTED": {Kind: Private}, "USER_IS_BLOCKED": {Kind: Blocked}, "USER_IS_BOT": {Kind: NoUser},
+		"INPUT_USER_DEACTIVATED": {Kind: NoUser}, "USER_ID_INVALID": {Kind: NoUser}, "PEER_ID_INVALID": {Kind: NoAccess},
+		"PARTICIPANT_VERSION_OUTDATED": {Kind: Incompatible}, "CALL_PROTOCOL_COMPAT_LAYER_INVALID": {Kind: Incompatible},
+		"PARTICIPANT_CALL_FAILED": {Kind: Refused}, "PEER_FLOOD": {Kind: PeerFlooded}, "FLOOD_WAIT_77": {Kind: Flooded, Wait: 77 * time.Second},
+		"AUTH_KEY_UNREGISTERED": {Kind: Unauthorized}, "SESSION_REVOKED": {Kind: Unauthorized}, "USER_DEACTIVATED_BAN": {Kind: Unauthorized},
+		"CALL_PROTOCOL_FLAGS_INVALID": {Kind: Failed}, "SOMETHING_NEW": {Kind: Failed},
+	} {
+		for _, method := range []string{"requestCall", "getDhConfig"} {
+			t.Run(method+" "+text, func(t *testing.T) {
+				bubble(t, func(t *testing.T, x *exchange) {
+					a := x.join(alice)
+					x.fails(alice, method, tgerr.New(400, text))
+					e := ended(t, a.Place(to(bob)))
+					if e.Err == nil || e.Err.Kind != want.Kind || e.Err.Wait != want.Wait || e.Remote {
+						t.Errorf("ended %+v, %v", e, e.Err)
+					}
+					if rpc, ok := tgerr.As(e.Err); !ok || rpc.Message != text {
+						t.Errorf("error %v does not lead to the RPC's", e.Err)
+					}
+					if got := x.said(alice, "discardCall"); got != nil {
+						t.Errorf("said %q", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRandomIDIsChangedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		twice := tgerr.New(500, "RANDOM_ID_DUPLICATE")
+		x.fails(alice, "requestCall", twice)
+		talk(t, a, b)
+		x.fails(alice, "requestCall", twice, twice)
+		if e := ended(t, a.Place(to(bob))); e.Err == nil || !tgerr.Is(e.Err, "RANDOM_ID_DUPLICATE") {
+			t.Errorf("ended %+v", e)
+		}
+	})
+}
+
+func TestCallToOneself(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a := x.join(alice)
+		for _, peer := range []tg.InputUserClass{to(alice), &tg.InputUserSelf{}} {
+			if e := ended(t, a.Place(peer)); e.Err == nil || e.Err.Kind != ToSelf {
+				t.Errorf("ended %+v", e)
+			}
+		}
+		if e := ended(t, a.Place(nil)); e.Err == nil || e.Err.Kind != NoUser {
+			t.Errorf("ended %+v", e)
+		}
+		if len(x.log) != 0 {
+			t.Errorf("said %q", x.log)
+		}
+	})
+}
+
+// TestHangUpAtEveryMoment: whoever hangs up, and in whatever moment, both sides end and no call stays open.
+func TestHangUpAtEveryMoment(t *testing.T) {
+	moments := []struct {
+		user   int64
+		method string
+		late   bool
+	}{
+		{alice, "getDhConfig", false}, {alice, "requestCall", false}, {alice, "requestCall", true}, {bob, "receivedCall", false},
+		{bob, "getDhConfig", false}, {bob, "acceptCall", false}, {bob, "acceptCall", true}, {alice, "confirmCall", false},
+		{alice, "confirmCall", true}, {alice, "sendSignalingData", false}, {bob, "sendSignalingData", false},
+	}
+	for _, m := range moments {
+		for _, who := range []string{"caller", "callee", "both", "caller's line", "callee's line"} {
+			name := who + " hangs up at " + m.method
+			if m.late {
+				name += ", late"
+			}
+			t.Run(name, func(t *testing.T) {
+				bubble(t, func(t *testing.T, x *exchange) {
+					a, b := x.join(alice), x.join(bob, atOnce)
+					var once bool
+					var out, in *Call
+					act := func() {
+						if once {
+							return
+						}
+						once = true
+						go func() {
+							if who == "caller" || who == "both" {
+								out.Discard(Ordinary)
+								out.Discard(Busy) // the second changes nothing
+							}
+							if (who == "callee" || who == "both") && in != nil {
+								in.Discard(Ordinary)
+							}
+							switch who {
+							case "caller's line":
+								a.stop()
+							case "callee's line":
+								b.stop()
+							}
+						}()
+						time.Sleep(time.Second)
+					}
+					if m.late {
+						x.then(m.user, m.method, func(context.Context) { act() })
+					} else {
+						x.on(m.user, m.method, func(ctx context.Context) error { act(); return ctx.Err() })
+					}
+					out = a.Place(to(bob))
+					select {
+					case in = <-b.incoming:
+						if once && (who == "callee" || who == "both") {
+							in.Discard(Ordinary)
+						}
+						in.Accept()
+					case <-time.After(2 * time.Minute): // the caller was faster
+					}
+					e := ended(t, out)
+					if who == "caller" && (e.Remote || e.Err != nil || e.Reason == Busy) {
+						t.Errorf("caller's end %+v", e)
+					}
+					if in != nil {
+						ended(t, in)
+					}
+					time.Sleep(2 * time.Minute) // retries and the like are over
+					synctest.Wait()
+					if n := x.open(); n != 0 {
+						t.Errorf("%d calls are open", n)
+					}
+					if len(a.calls) != 0 || len(b.calls) != 0 {
+						t.Error("a call is still on a line")
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestLateAnswer: the request's answer comes long after the call was given up, and the call is discarded all the same.
+func TestLateAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, atOnce)
+		x.then(alice, "requestCall", func(context.Context) { time.Sleep(12 * time.Second) })
+		out := a.Place(to(bob))
+		in := b.next(t)
+		began := time.Now()
+		out.Discard(Ordinary)
+		if e := ended(t, out); e.Reason != Missed || time.Since(began) != 0 {
+			t.Errorf("ended %+v after %v", e, time.Since(began))
+		}
+		if e := ended(t, in); e.Reason != Missed || !e.Remote || time.Since(began) != 12*time.Second {
+			t.Errorf("callee's end %+v after %v", e, time.Since(began))
+		}
+	})
+}
+
+func TestDiscardIsRetried(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.fails(alice, "discardCall hangup 5", errors.New("no connection"), tgerr.New(420, "FLOOD_WAIT_3"), errors.New("no connection"))
+		time.Sleep(5 * time.Second)
+		out.Discard(Ordinary)
+		ended(t, out)
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
+		if n := len(x.said(alice, "discardCall")); n != 4 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+func TestDiscardGivesUp(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.on(alice, "discardCall hangup 0", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		began := time.Now()
+		out.Discard(Ordinary)
+		ended(t, out)
+		a.running.Wait()
+		if got := time.Since(began); got != discardPatience {
+			t.Errorf("gave up after %v", got)
+		}
+		in.Discard(Ordinary)
+		ended(t, in)
+	})
+}
+
+// TestLineEnds: when the line goes, every call is discarded, and it takes no longer than it may.
+func TestLineEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		second := a.Place(to(bob))
+		b.next(t)
+		synctest.Wait()
+		x.on(alice, "discardCall missed 0", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		began := time.Now()
+		a.stop()
+		if got := time.Since(began); got != 5*time.Second {
+			t.Errorf("the line ended after %v", got)
+		}
+		for _, c := range []*Call{out, second} {
+			if e := ended(t, c); e.Err == nil || e.Err.Kind != Closed {
+				t.Errorf("ended %+v", e)
+			}
+		}
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
+		late := a.Place(to(bob))
+		if e := ended(t, late); e.Err == nil || e.Err.Kind != Closed {
+			t.Errorf("a call on a dead line ended %+v", e)
+		}
+		late.Accept()
+		late.Discard(Ordinary)
+		_ = a.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &tg.PhoneCallRequested{ID: 9, Date: int(time.Now().Unix()), AdminID: bob, ParticipantID: alice}})
+		if len(a.incoming) != 0 {
+			t.Error("a dead line rings")
+		}
+		if err := a.Run(t.Context()); err == nil {
+			t.Error("a line runs twice")
+		}
+	})
+}
+
+func TestEngineFails(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		time.Sleep(7 * time.Second)
+		lost := errors.New("lost")
+		x.engine(alice).fail <- lost
+		e := ended(t, out)
+		if e.Reason != Disconnect || e.Err == nil || e.Err.Kind != NoMedia || !errors.Is(e.Err, lost) || e.Duration != 7*time.Second {
+			t.Errorf("ended %+v", e)
+		}
+		if e := ended(t, in); e.Reason != Disconnect || !e.Remote || e.Err != nil {
+			t.Errorf("callee's end %+v", e)
+		}
+		synctest.Wait()
+		if got := x.said(alice, "discardCall"); !slices.Equal(got, []string{"discardCall disconnect 7"}) {
+			t.Errorf("said %q", got)
+		}
+	})
+}
+
+func TestEngineCannotBeMade(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		a.newEngine = func(voip.Config) (engine, error) { return nil, voip.ErrMTProto }
+		out := a.Place(to(bob))
+		in := b.next(t)
+		in.Accept()
+		if e := ended(t, out); e.Err == nil || e.Err.Kind != NoMedia || !errors.Is(e.Err, voip.ErrMTProto) {
+			t.Errorf("ended %+v", e)
+		}
+		ended(t, in)
+	})
+}
+
+// TestSignalingIsOrdered: one packet is on its way at a time, a failed one is sent again before the next.
+func TestSignalingIsOrdered(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		var flying int
+		failures := []error{errors.New("connection lost"), tgerr.New(420, "FLOOD_WAIT_2")}
+		x.on(alice, "sendSignalingData", func(context.Context) error {
+			flying++
+			if flying > 1 {
+				t.Error("two packets at a time")
+			}
+			time.Sleep(100 * time.Millisecond)
+			flying--
+			if len(failures) > 0 {
+				err := failures[0]
+				failures = failures[1:]
+				return err
+			}
+			return nil
+		})
+		talk(t, a, b)
+		heard := x.engine(bob).all()
+		if len(heard) != 3 || heard[0][0] != '0' || heard[1][0] != '1' || heard[2][0] != '2' {
+			t.Errorf("heard %q", heard)
+		}
+	})
+}
+
+// TestSignalingRefused: Telegram no longer knows the call. If it says why within a moment, that is the reason.
+func TestSignalingRefused(t *testing.T) {
+	for name, tells := range map[string]bool{"and says why": true, "and says nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				a, b := x.join(alice), x.join(bob)
+				x.on(alice, "sendSignalingData", func(context.Context) error { return tgerr.New(400, "CALL_NOT_ACTIVE") })
+				out := a.Place(to(bob))
+				in := b.next(t)
+				in.Accept()
+				if tells {
+					go func() {
+						time.Sleep(time.Second)
+						d := &tg.PhoneCallDiscarded{ID: in.ID()}
+						d.SetReason(&tg.PhoneCallDiscardReasonHangup{})
+						x.send(alice, d)
+					}()
+				}
+				e := ended(t, out)
+				if tells && (e.Reason != Hangup || e.Err != nil) || !tells && (e.Reason != Disconnect || e.Err == nil) {
+					t.Errorf("ended %+v", e)
+				}
+				in.Discard(Ordinary)
+				ended(t, in)
+			})
+		})
+	}
+}
+
+// TestOwnerDoesNotRead: repeated events are dropped, the others wait.
+func TestOwnerDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out := a.Place(to(bob))
+		b.next(t).Accept()
+		synctest.Wait()
+		e := x.engine(alice)
+		for range 50 {
+			e.events <- voip.StateChanged{State: voip.Reconnecting}
+			synctest.Wait()
+			e.events <- voip.StateChanged{State: voip.Established}
+			synctest.Wait()
+		}
+		out.Discard(Ordinary)
+		synctest.Wait()
+		var got []Event
+		for e := range out.Events() {
+			got = append(got, e)
+		}
+		if _, ok := got[len(got)-1].(Ended); !ok || len(got) != eventsLevels+1 {
+			t.Errorf("%d events, the last is %T", len(got), got[len(got)-1])
+		}
+	})
+}
+
+func TestReasons(t *testing.T) {
+	for _, r := range []Reason{Missed, Busy, Hangup, Disconnect} {
+		if got := reasonOf(r.tl()); got != r {
+			t.Errorf("%v came back as %v", r, got)
+		}
+	}
+	if got := reasonOf(&tg.PhoneCallDiscardReasonMigrateConferenceCall{Slug: "x"}); got != Migrated {
+		t.Errorf("migrated came as %v", got)
+	}
+	if got := reasonOf(nil); got != Ordinary {
+		t.Errorf("no reason came as %v", got)
+	}
+}
