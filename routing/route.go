@@ -120,6 +120,9 @@ func (t *Table) caller(r rule, q Request) Party {
 		p.Number = SanitizeName(p.Number)
 		return p
 	}
+	if p.Phone != "" {
+		p.Phone = "+" + strings.TrimPrefix(p.Phone, "+") // Telegram leaves the plus out
+	}
 	p.Number = r.Numbers.CallerID(p)
 	if p.Name == "" && p.Username != "" {
 		p.Name = SanitizeName("@" + p.Username)

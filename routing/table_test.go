@@ -1,0 +1,330 @@
+package routing
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var trunks = map[string]TrunkKind{"pbx": PBX, "branch": PBX, "sales": Account, "support": Account}
+
+// in is a target that every call from an account can have.
+var in = RuleTarget{Trunk: "pbx", Context: "tgtrunk-in"}
+
+func table(t *testing.T, rules ...Rule) *Table {
+	t.Helper()
+	tab, err := NewTable(Config{Trunks: trunks, Rules: rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tab
+}
+
+func TestRouteFromPBX(t *testing.T) {
+	tab := table(t,
+		Rule{Name: "alias", From: "pbx", Match: Match{Dialled: "*8001"}, Targets: []RuleTarget{{Trunk: "sales", Number: "@boss"}}},
+		Rule{Name: "boss only", From: "pbx", Match: Match{Prefix: "9", Strip: true, Caller: "101"}, Targets: []RuleTarget{{Trunk: "support"}}},
+		Rule{Name: "prefix", From: "pbx", Match: Match{Prefix: "tg-", Strip: true}, Targets: []RuleTarget{{Trunk: "support", Timeout: 20 * time.Second}}},
+		Rule{Name: "ids", From: "pbx", Match: Match{Prefix: "*99"}, Numbers: NumberRules{UserIDPrefix: "*99"}, Targets: []RuleTarget{{Trunk: "support"}}},
+		Rule{Name: "all", From: "pbx", Numbers: german, Targets: []RuleTarget{{Trunk: "sales"}, {Trunk: "support", Variables: map[string]string{"X": "1"}}}},
+	)
+	for _, test := range []struct {
+		dialled, caller string
+		rule, trunk     string
+		number          Number
+	}{
+		{"*8001", "100", "alias", "sales", name("boss")},
+		{"9*123456", "101", "boss only", "support", id(123456)},
+		{"9123456789", "100", "all", "sales", phone("+9123456789")}, // another caller
+		{"tg-*123456", "", "prefix", "support", id(123456)},
+		{"tg-durov", "", "prefix", "support", name("durov")},
+		{"*99123456", "", "ids", "support", id(123456)},
+		{"*123456", "", "all", "sales", id(123456)},
+		{"030123456", "", "all", "sales", phone("+4930123456")},
+	} {
+		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: test.dialled, Caller: Party{Number: test.caller, Name: "A\"lice"}})
+		if err != nil {
+			t.Errorf("%q from %q: %v", test.dialled, test.caller, err)
+			continue
+		}
+		first := plan.Targets[0]
+		if plan.Rule != test.rule || first.Trunk != test.trunk || first.Number != test.number {
+			t.Errorf("%q from %q goes by %q to %+v", test.dialled, test.caller, plan.Rule, first)
+		}
+		if first.Caller.Number != test.caller || first.Caller.Name != "A lice" {
+			t.Errorf("%q: the caller became %+v", test.dialled, first.Caller)
+		}
+	}
+	plan, _ := tab.Route(Request{Trunk: "pbx", Dialled: "030123456"})
+	if len(plan.Targets) != 2 || plan.Targets[1].Trunk != "support" || plan.Targets[1].Variables["X"] != "1" {
+		t.Errorf("targets %+v", plan.Targets)
+	}
+	plan, _ = tab.Route(Request{Trunk: "pbx", Dialled: "tg-durov"})
+	if plan.Targets[0].Timeout != 20*time.Second {
+		t.Errorf("timeout %v", plan.Targets[0].Timeout)
+	}
+}
+
+func TestRouteFromAccount(t *testing.T) {
+	tab := table(t,
+		Rule{Name: "vip", From: "sales", Match: Match{Caller: "@VIP_user"}, Targets: []RuleTarget{{Trunk: "pbx", Endpoint: "PJSIP/100"}}},
+		Rule{Name: "by id", From: "sales", Match: Match{Caller: "*777777"}, Targets: []RuleTarget{{Trunk: "pbx", Context: "in", Extension: "200"}}},
+		Rule{Name: "by phone", From: "sales", Match: Match{Caller: "030123456"}, Numbers: german, Targets: []RuleTarget{{Trunk: "support", Number: "*55555"}}},
+		Rule{Name: "all", From: "sales", Targets: []RuleTarget{in}},
+	)
+	for _, test := range []struct {
+		caller Party
+		rule   string
+		want   Target
+	}{
+		{Party{UserID: 1234567, Username: "vip_USER"}, "vip", Target{Trunk: "pbx", Endpoint: "PJSIP/100"}},
+		{Party{UserID: 777777}, "by id", Target{Trunk: "pbx", Context: "in", Extension: "200"}},
+		{Party{UserID: 1234567, Phone: "4930123456"}, "by phone", Target{Trunk: "support", Number: id(55555)}},
+		{Party{UserID: 1234567}, "all", Target{Trunk: "pbx", Context: "tgtrunk-in", Extension: "s"}},
+		{Party{}, "all", Target{Trunk: "pbx", Context: "tgtrunk-in", Extension: "s"}},
+	} {
+		plan, err := tab.Route(Request{Trunk: "sales", Caller: test.caller})
+		if err != nil {
+			t.Errorf("%+v: %v", test.caller, err)
+			continue
+		}
+		got := plan.Targets[0]
+		got.Caller, got.Variables = Party{}, nil
+		if plan.Rule != test.rule || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%+v goes by %q to %+v, want %q %+v", test.caller, plan.Rule, got, test.rule, test.want)
+		}
+	}
+}
+
+func TestFactsForThePBX(t *testing.T) {
+	target := in
+	target.Variables = map[string]string{"DEPARTMENT": "sales, Berlin", "TG_LANG": "none"}
+	tab := table(t, Rule{Name: "r", From: "sales", Targets: []RuleTarget{target}})
+	plan, err := tab.Route(Request{
+		Trunk:  "sales",
+		Caller: Party{UserID: 123456, Username: "durov", Phone: "4930123456", Name: "Pa\"vel\r\nDurov \u202e👍"},
+		Variables: map[string]string{
+			"TG_LANG": "de", "TG_PREMIUM": "1", "bad name": "x", "TG_BIO": "a\r\nb${X}", "TGTRUNK_USER_ID": "1", "TGTRUNK_DIALLED": "forged",
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := plan.Targets[0]
+	want := map[string]string{
+		"TGTRUNK_USER_ID": "123456", "TGTRUNK_USERNAME": "durov", "TGTRUNK_PHONE": "+4930123456", "TGTRUNK_NAME": "Pa vel Durov 👍",
+		"TGTRUNK_NUMBER": "+4930123456", "TGTRUNK_ACCOUNT": "sales", "TGTRUNK_RULE": "r",
+		"DEPARTMENT": "sales, Berlin", "TG_LANG": "none", "TG_PREMIUM": "1", "TG_BIO": "a b X",
+	}
+	if !reflect.DeepEqual(got.Variables, want) {
+		t.Errorf("variables\n got %v\nwant %v", got.Variables, want)
+	}
+	if got.Caller.Number != "+4930123456" || got.Caller.Name != "Pa vel Durov 👍" {
+		t.Errorf("caller %+v", got.Caller)
+	}
+
+	plan, _ = tab.Route(Request{Trunk: "sales", Caller: Party{UserID: 123456, Username: "durov"}})
+	if c := plan.Targets[0].Caller; c.Number != "*123456" || c.Name != "@durov" {
+		t.Errorf("a caller without a name and a phone is shown as %+v", c)
+	}
+}
+
+func TestBetweenPBXs(t *testing.T) {
+	tab := table(t, Rule{From: "pbx", Targets: []RuleTarget{{Trunk: "branch", Context: "in"}}})
+	plan, err := tab.Route(Request{Trunk: "pbx", Dialled: "200"})
+	if err != nil || plan.Targets[0].Extension != "200" || plan.Targets[0].Variables["TGTRUNK_DIALLED"] != "200" {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
+func TestTimeoutOfTheCall(t *testing.T) {
+	tab := table(t,
+		Rule{From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Timeout: time.Minute}}},
+		Rule{From: "sales", Targets: []RuleTarget{in}},
+	)
+	for value, want := range map[string]time.Duration{"20": 20 * time.Second, "": time.Minute, "0": time.Minute, "-1": time.Minute, "x": time.Minute, "601": time.Minute, "99999999999999999999": time.Minute, "9223372037": time.Minute} {
+		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: "durov", Variables: map[string]string{VarTimeout: value}})
+		if err != nil || plan.Targets[0].Timeout != want {
+			t.Errorf("%q: %v, %v", value, plan.Targets[0].Timeout, err)
+		}
+	}
+	plan, _ := tab.Route(Request{Trunk: "sales", Variables: map[string]string{VarTimeout: "20"}})
+	if target := plan.Targets[0]; target.Timeout != 0 || target.Variables[VarTimeout] != "" {
+		t.Errorf("a Telegram user sets the timeout: %+v", target)
+	}
+}
+
+func TestNoRoute(t *testing.T) {
+	tab := table(t, Rule{From: "pbx", Match: Match{Prefix: "tg-", Strip: true}, Targets: []RuleTarget{{Trunk: "sales"}}})
+	for _, test := range []struct {
+		q    Request
+		want error
+	}{
+		{Request{Trunk: "pbx", Dialled: "durov"}, &NoRouteError{}},
+		{Request{Trunk: "pbx"}, &NoRouteError{}},
+		{Request{Trunk: "sales"}, &NoRouteError{}},
+		{Request{Trunk: "nobody"}, &NoRouteError{}},
+		{Request{Trunk: "pbx", Dialled: "tg-"}, &NumberError{}},
+		{Request{Trunk: "pbx", Dialled: "tg-12"}, &NumberError{}},
+		{Request{Trunk: "pbx", Dialled: "x\r\ny"}, &NumberError{}},
+	} {
+		plan, err := tab.Route(test.q)
+		if reflect.TypeOf(err) != reflect.TypeOf(test.want) || len(plan.Targets) != 0 {
+			t.Errorf("%+v: %+v, %v", test.q, plan, err)
+		}
+	}
+}
+
+func TestTableRefuses(t *testing.T) {
+	toSales := []RuleTarget{{Trunk: "sales"}}
+	good := Rule{Name: "good", Line: 10, From: "pbx", Match: Match{Prefix: "1"}, Targets: toSales}
+	variables := func(name, value string) []RuleTarget {
+		target := in
+		target.Variables = map[string]string{name: value}
+		return []RuleTarget{target}
+	}
+	for says, rule := range map[string]Rule{
+		`route "x" (line 20): it has no target`:                                     {Name: "x", From: "pbx"},
+		`no trunk "nobody" for calls to come from`:                                  {From: "nobody", Targets: []RuleTarget{in}},
+		`target 1: there is no trunk "nobody" to dial`:                              {From: "pbx", Targets: []RuleTarget{{Trunk: "nobody"}}},
+		`target 2: it sends the call back to the trunk "pbx"`:                       {From: "pbx", Targets: []RuleTarget{{Trunk: "sales"}, in}},
+		`country code "x"`:                                                          {From: "pbx", Numbers: NumberRules{CountryCode: "x"}, Targets: toSales},
+		`calls from a Telegram account carry no dialled number`:                     {From: "sales", Match: Match{Prefix: "1"}, Targets: []RuleTarget{in}},
+		`it needs a number`:                                                         {From: "sales", Targets: []RuleTarget{{Trunk: "support"}}},
+		`a whole dialled number and a prefix`:                                       {From: "pbx", Match: Match{Dialled: "1", Prefix: "2"}, Targets: toSales},
+		`no prefix to strip`:                                                        {From: "pbx", Match: Match{Strip: true}, Targets: toSales},
+		`it can never match "tg "`:                                                  {From: "pbx", Match: Match{Prefix: "tg "}, Targets: toSales},
+		`its caller contains control characters`:                                    {From: "pbx", Match: Match{Caller: "1\n"}, Targets: toSales},
+		`do not fit a Telegram account`:                                             {From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Context: "in"}}},
+		`number "*1": parse dialled number: a user-id has`:                          {From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Number: "*1"}}},
+		`number does not fit a PBX`:                                                 {From: "sales", Targets: []RuleTarget{{Trunk: "pbx", Context: "in", Number: "1"}}},
+		`an endpoint and a dialplan context`:                                        {From: "sales", Targets: []RuleTarget{{Trunk: "pbx", Context: "in", Endpoint: "PJSIP/1"}}},
+		`it needs a dialplan context or an endpoint`:                                {From: "sales", Targets: []RuleTarget{{Trunk: "pbx"}}},
+		`"a b" contains spaces`:                                                     {From: "sales", Targets: []RuleTarget{{Trunk: "pbx", Context: "a b"}}},
+		`timeout -1s is outside 0s to 10m0s`:                                        {From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Timeout: -time.Second}}},
+		`variable name "a b" is not`:                                                {From: "sales", Targets: variables("a b", "")},
+		`variable "TGTRUNK_NAME" is set by the service`:                             {From: "sales", Targets: variables("TGTRUNK_NAME", "")},
+		`value of variable "A" contains control`:                                    {From: "sales", Targets: variables("A", "x\n")},
+		`its name contains control`:                                                 {Name: "a\nb", From: "pbx", Targets: toSales},
+		`matches the same calls as route "good" (line 10): lines 10 and 20 collide`: {From: "pbx", Match: Match{Prefix: "1", Strip: true}, Targets: toSales},
+		`is never reached: route "good" (line 10) before it takes all`:              {From: "pbx", Match: Match{Prefix: "12"}, Targets: toSales},
+		`never reached: route "good"`:                                               {From: "pbx", Match: Match{Dialled: "123", Caller: "101"}, Targets: toSales},
+	} {
+		rule.Line = 20
+		_, err := NewTable(Config{Trunks: trunks, Rules: []Rule{good, rule}})
+		var wrong *RuleError
+		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), says) || wrong.Line != 20 {
+			t.Errorf("got %v\nwant %s", err, says)
+		}
+	}
+}
+
+// Every mistake of the configuration is named at once.
+func TestTableNamesEveryMistake(t *testing.T) {
+	_, err := NewTable(Config{Trunks: trunks, Rules: []Rule{{Line: 1, From: "pbx"}, {Line: 2, From: "x", Targets: []RuleTarget{in}}}})
+	if err == nil || !strings.Contains(err.Error(), "line 1") || !strings.Contains(err.Error(), "line 2") {
+		t.Error(err)
+	}
+}
+
+func TestRulesThatDoNotCollide(t *testing.T) {
+	to := []RuleTarget{{Trunk: "sales"}}
+	table(t,
+		Rule{From: "pbx", Match: Match{Dialled: "12"}, Targets: to},
+		Rule{From: "pbx", Match: Match{Prefix: "1", Caller: "101"}, Targets: to},
+		Rule{From: "pbx", Match: Match{Prefix: "1", Caller: "102"}, Targets: to},
+		Rule{From: "pbx", Match: Match{Prefix: "1"}, Targets: to},
+		Rule{From: "branch", Match: Match{Prefix: "1"}, Targets: to},
+		Rule{From: "pbx", Targets: to},
+	)
+}
+
+func TestSameCallerInTwoForms(t *testing.T) {
+	_, err := NewTable(Config{Trunks: trunks, Rules: []Rule{
+		{Line: 1, From: "sales", Match: Match{Caller: "+4930123456"}, Targets: []RuleTarget{in}},
+		{Line: 2, From: "sales", Match: Match{Caller: "004930123456"}, Targets: []RuleTarget{in}},
+	}})
+	if err == nil || !strings.Contains(err.Error(), "lines 1 and 2 collide") {
+		t.Error(err)
+	}
+}
+
+func TestTableWarns(t *testing.T) {
+	tab := table(t,
+		Rule{Line: 3, From: "pbx", Match: Match{Prefix: "*"}, Targets: []RuleTarget{{Trunk: "sales"}}},
+		Rule{Line: 4, From: "pbx", Targets: []RuleTarget{{Trunk: "sales"}}},                 // the same warning once
+		Rule{Line: 5, From: "branch", Targets: []RuleTarget{{Trunk: "pbx", Context: "in"}}}, // no account: no number
+		Rule{Line: 6, From: "sales", Numbers: zero, Targets: []RuleTarget{in}},
+	)
+	got := tab.Warnings()
+	if len(got) != 2 || got[0].Line != 3 || got[1].Line != 6 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// FuzzRoute checks that whatever is dialled on whatever trunk, and whoever calls, a plan is complete and clean.
+func FuzzRoute(f *testing.F) {
+	f.Add("pbx", "*123456", "101", "Alice", int64(0), "", "")
+	f.Add("sales", "", "", "\"Bob\"\r\n", int64(123456), "durov", "4930123456")
+	f.Add("branch", "tg-@x${}", "", "", int64(-1), "", "\n")
+	tab, err := NewTable(Config{Trunks: trunks, Rules: []Rule{
+		{From: "pbx", Match: Match{Prefix: "tg-", Strip: true}, Targets: []RuleTarget{{Trunk: "sales"}, {Trunk: "support"}}},
+		{From: "pbx", Match: Match{Caller: "101"}, Targets: []RuleTarget{{Trunk: "branch", Context: "in"}}},
+		{From: "pbx", Numbers: german, Targets: []RuleTarget{{Trunk: "sales"}}},
+		{From: "sales", Match: Match{Caller: "*12345"}, Targets: []RuleTarget{{Trunk: "support", Number: "durov"}}},
+		{From: "sales", Targets: []RuleTarget{in, {Trunk: "branch", Endpoint: "PJSIP/1"}}},
+		{From: "branch", Targets: []RuleTarget{{Trunk: "pbx", Context: "in"}}},
+	}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, trunk, dialled, number, display string, user int64, username, phone string) {
+		q := Request{
+			Trunk: trunk, Dialled: dialled, Variables: map[string]string{display: number, "X": username},
+			Caller: Party{UserID: user, Username: username, Phone: phone, Number: number, Name: display},
+		}
+		plan, err := tab.Route(q)
+		if err != nil {
+			var bad *NumberError
+			var none *NoRouteError
+			if !errors.As(err, &bad) && !errors.As(err, &none) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if plan.Rule == "" || len(plan.Targets) == 0 {
+			t.Fatalf("%+v", plan)
+		}
+		for _, target := range plan.Targets {
+			checkTargetComplete(t, target)
+		}
+	})
+}
+
+func checkTargetComplete(t *testing.T, target Target) {
+	t.Helper()
+	switch trunks[target.Trunk] {
+	case Account:
+		checkForm(t, target.Number)
+	case PBX:
+		if (target.Context == "" || target.Extension == "") && target.Endpoint == "" {
+			t.Fatalf("nowhere to go: %+v", target)
+		}
+	default:
+		t.Fatalf("unknown trunk: %+v", target)
+	}
+	texts := []string{target.Caller.Name, target.Caller.Number, target.Extension}
+	for name, value := range target.Variables {
+		if !variableName(name) {
+			t.Fatalf("variable %q", name)
+		}
+		texts = append(texts, value)
+	}
+	for _, text := range texts {
+		if !plain(text) || strings.ContainsAny(text, "\"<>`$,;|\\{}[]'") {
+			t.Fatalf("unclean text %q in %+v", text, target)
+		}
+	}
+}
