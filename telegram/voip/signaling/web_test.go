@@ -1,0 +1,364 @@
+package signaling
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// webPeer is SCTP as the web engines have it: no timers, no retransmission, one chunk per packet, INIT repeated only
+// with new payload, and a weakness: an INIT or INIT ACK at any time sets the expected TSN.
+type webPeer struct {
+	t      *testing.T
+	out    func([]byte)
+	cipher *Cipher
+
+	mu           sync.Mutex
+	state        string // "", "wait", "echoed", "up"
+	tag, peerTag uint32
+	tsn          uint32
+	expected     uint32
+	early        map[uint32][]byte
+	cookie       []byte
+	initAt       time.Time
+	queue        [][]byte
+	ssn          uint16
+	got          []string
+	broken       []string // what it would have dropped silently
+}
+
+func newWebPeer(t *testing.T, role Role, out func([]byte)) *webPeer {
+	return &webPeer{
+		t: t, out: out, cipher: NewCipher(vectorKey(), role, Signaling),
+		tag: 0x01020304, tsn: 1000, cookie: []byte("0123456789abcdef"), early: map[uint32][]byte{},
+	}
+}
+
+func (w *webPeer) send(message string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	body, _ := deflate([]byte(message))
+	packet, _ := w.cipher.Seal(body)
+	w.queue = append(w.queue, packet)
+	switch {
+	case w.state == "up":
+		w.flush()
+	case w.state == "", w.state == "wait" && time.Since(w.initAt) >= time.Second:
+		w.state, w.initAt = "wait", time.Now()
+		w.emit(0, w.init(chunkInit))
+	}
+}
+
+func (w *webPeer) init(kind byte) sctpChunk {
+	c := sctpChunk{kind, 0, 0, initHeader}
+	c = binary.BigEndian.AppendUint32(c, w.tag)
+	c = binary.BigEndian.AppendUint32(c, 0x500000)
+	c = binary.BigEndian.AppendUint32(c, 0xffffffff)
+	return binary.BigEndian.AppendUint32(c, w.tsn)
+}
+
+func (w *webPeer) emit(tag uint32, c sctpChunk) {
+	w.out(sctpPacket{tag: tag, chunks: []sctpChunk{c}}.bytes())
+}
+
+func (w *webPeer) flush() {
+	for _, m := range w.queue {
+		c := sctpChunk{chunkData, 3, 0, 0}
+		binary.BigEndian.PutUint16(c[2:], uint16(dataHeader+len(m)))
+		c = binary.BigEndian.AppendUint32(c, w.tsn)
+		c = binary.BigEndian.AppendUint16(c, 0)
+		c = binary.BigEndian.AppendUint16(c, w.ssn)
+		c = binary.BigEndian.AppendUint32(c, sctpBinary)
+		w.emit(w.peerTag, append(c, m...))
+		w.tsn++
+		w.ssn++
+	}
+	w.queue = nil
+}
+
+func (w *webPeer) receive(raw []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, err := parseSCTP(raw)
+	if err != nil {
+		w.broken = append(w.broken, fmt.Sprintf("%x: %v", raw, err))
+		return
+	}
+	for _, c := range p.chunks {
+		if c.kind() == chunkInit && (p.tag != 0 || len(p.chunks) > 1) || c.kind() != chunkInit && p.tag != w.tag {
+			w.broken = append(w.broken, fmt.Sprintf("chunk %d with tag %x", c.kind(), p.tag))
+			return
+		}
+		w.chunk(c)
+	}
+}
+
+func (w *webPeer) chunk(c sctpChunk) {
+	switch c.kind() {
+	case chunkInit:
+		w.peerTag, w.expected = c.initTag(), binary.BigEndian.Uint32(c[16:])
+		ack := append(w.init(chunkInitAck), 0, paramCookie, 0, 20)
+		ack = append(ack, w.cookie...)
+		ack[3] = byte(len(ack))
+		w.emit(w.peerTag, ack)
+	case chunkInitAck:
+		w.peerTag, w.expected = c.initTag(), binary.BigEndian.Uint32(c[16:])
+		c.params(func(kind int, value []byte) {
+			if kind == paramCookie {
+				echo := append(sctpChunk{chunkCookieEcho, 0, 0, byte(4 + len(value))}, value...)
+				w.emit(w.peerTag, echo)
+			}
+		})
+		w.state = "echoed"
+	case chunkCookieEcho:
+		if !bytes.Equal(c[4:], w.cookie) {
+			w.broken = append(w.broken, "bad cookie")
+			return
+		}
+		w.emit(w.peerTag, sctpChunk{chunkCookieAck, 0, 0, 4})
+		w.state = "up"
+		w.flush()
+	case chunkCookieAck:
+		w.state = "up"
+		w.flush()
+	case chunkData:
+		w.data(c)
+	case chunkAbort:
+		w.broken = append(w.broken, "aborted")
+	}
+}
+
+func (w *webPeer) data(c sctpChunk) {
+	if !c.ours() || c[1]&3 != 3 {
+		w.broken = append(w.broken, "foreign DATA")
+		return
+	}
+	w.early[c.tsn()] = bytes.Clone(c[dataHeader:])
+	for w.early[w.expected] != nil {
+		_, body, err := w.cipher.Open(w.early[w.expected])
+		if err == nil {
+			text, _ := inflate(body)
+			w.got = append(w.got, string(text))
+		}
+		delete(w.early, w.expected)
+		w.expected++
+	}
+	sack := sctpChunk{chunkSack, 0, 0, 16}
+	sack = binary.BigEndian.AppendUint32(sack, w.expected-1)
+	w.emit(w.peerTag, append(sack, 0, 0x50, 0, 0, 0, 0, 0, 0))
+}
+
+func (w *webPeer) received() ([]string, []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.got...), append([]string(nil), w.broken...)
+}
+
+// reset forgets the association and keeps the cipher, with or without an ABORT.
+func (w *webPeer) reset(abort bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if abort {
+		w.emit(w.peerTag, sctpChunk{chunkAbort, 0, 0, 4})
+	}
+	w.state, w.ssn, w.tsn, w.early = "", 0, 5000, map[uint32][]byte{}
+	w.tag++
+}
+
+// web runs a Channel against a webPeer over a network that keeps the order and loses nothing. The time that
+// Transmit takes is part of the test.
+func web(t *testing.T, role Role, n *network, transmit time.Duration, body func(s *side, w *webPeer)) (*side, *webPeer) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := &side{}
+	w := newWebPeer(t, other(role), func(p []byte) { n.carry(ctx, p, func(p []byte) { s.Receive(p) }, nil) })
+	s.Channel = open(t, role, s.deliver, func(p []byte) {
+		time.Sleep(transmit)
+		n.carry(ctx, p, w.receive, nil)
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx) })
+	body(s, w)
+	time.Sleep(60 * time.Second)
+	cancel()
+	wg.Wait()
+	return s, w
+}
+
+func TestWeb(t *testing.T) {
+	const count = 12
+	for _, transmit := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second} {
+		for _, role := range []Role{Caller, Callee} {
+			t.Run(fmt.Sprintf("%v, transmit takes %v", role, transmit), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := &network{delay: 60 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+					s, w := web(t, role, n, transmit, func(s *side, w *webPeer) {
+						for i := range count {
+							if role == Callee { // the web caller begins
+								w.send(message(i))
+							}
+							if err := s.Send([]byte(message(i))); err != nil {
+								t.Fatal(err)
+							}
+							time.Sleep(200 * time.Millisecond)
+						}
+						if role == Caller { // a web callee waits
+							for i := range count {
+								w.send(message(i))
+							}
+						}
+					})
+					got, broken := w.received()
+					wantAll(t, "web", got, count)
+					wantAll(t, "channel", s.received(), count)
+					if len(broken) > 0 {
+						t.Errorf("web refuses %v", broken)
+					}
+					if s.Peer() != PeerWeb {
+						t.Errorf("peer is %v", s.Peer())
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestWebReset: after an ABORT either side can begin anew, with the same ciphers, and nothing is lost or doubled.
+func TestWebReset(t *testing.T) {
+	for _, role := range []Role{Caller, Callee} {
+		for _, webBegins := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v, web begins anew: %v", role, webBegins), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					n := &network{delay: 60 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+					s, w := web(t, role, n, 0, func(s *side, w *webPeer) {
+						send := func(i int, web bool) {
+							if web {
+								w.send(message(i))
+							} else if err := s.Send([]byte(message(i))); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if role == Caller {
+							send(0, false)
+							time.Sleep(time.Second)
+						}
+						send(0, true)
+						time.Sleep(time.Second)
+						if role == Callee {
+							send(0, false)
+							time.Sleep(time.Second)
+						}
+						w.reset(true)
+						time.Sleep(time.Second)
+						send(1, webBegins)
+						time.Sleep(5 * time.Second)
+						send(1, !webBegins)
+					})
+					got, broken := w.received()
+					wantAll(t, "web", got, 2)
+					wantAll(t, "channel", s.received(), 2)
+					if len(broken) > 0 {
+						t.Errorf("web refuses %v", broken)
+					}
+					if stats := s.Stats(); stats.Associations < 2 || stats.Associations > 4 {
+						t.Errorf("stats are %+v", stats)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestRestart: the peer begins anew without a word; the old association serves until the new one is up.
+func TestRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{delay: 60 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+		s, w := web(t, Callee, n, 0, func(s *side, w *webPeer) {
+			w.send(message(0))
+			time.Sleep(time.Second)
+			_ = s.Send([]byte(message(0)))
+			time.Sleep(time.Second)
+
+			// INIT of nobody, and of the association that is up: neither does any harm.
+			stray := w.init(chunkInit)
+			s.Receive(sctpPacket{chunks: []sctpChunk{stray}}.bytes())
+			stray = bytes.Clone(stray)
+			stray[4]++
+			s.Receive(sctpPacket{chunks: []sctpChunk{stray}}.bytes())
+			w.send(message(1))
+			_ = s.Send([]byte(message(1)))
+			time.Sleep(5 * time.Second)
+			if got := s.received(); len(got) != 2 {
+				t.Errorf("%d messages after a stray INIT", len(got))
+			}
+
+			w.reset(false)
+			w.send(message(2))
+			time.Sleep(5 * time.Second)
+			_ = s.Send([]byte(message(2)))
+		})
+		got, broken := w.received()
+		wantAll(t, "web", got, 3)
+		wantAll(t, "channel", s.received(), 3)
+		// The answer to the stray INIT carries the stray's tag.
+		if len(broken) != 1 {
+			t.Errorf("web refuses %v", broken)
+		}
+		if stats := s.Stats(); stats.Associations != 2 {
+			t.Errorf("stats are %+v", stats)
+		}
+	})
+}
+
+// TestEnd: the peer's ABORT at the end of a call costs nothing but a few packets, and the caller does not insist.
+func TestEnd(t *testing.T) {
+	for _, role := range []Role{Caller, Callee} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &network{delay: 60 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+			s, _ := web(t, role, n, 0, func(s *side, w *webPeer) {
+				_ = s.Send([]byte(message(0)))
+				w.send(message(0))
+				time.Sleep(10 * time.Second)
+				w.reset(true)
+				time.Sleep(time.Second)
+				before := s.Stats().PacketsSent
+				time.Sleep(10 * time.Minute)
+				if after := s.Stats().PacketsSent; after != before {
+					t.Errorf("%v: %d packets were sent to nobody", role, after-before)
+				}
+			})
+			wantAll(t, "channel", s.received(), 1)
+		})
+	}
+}
+
+// TestRefused: a peer that aborts every handshake is not flooded.
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var c Channel
+		c = open(t, Caller, func([]byte) {}, func(p []byte) {
+			init, err := parseSCTP(p)
+			if err != nil || init.chunks[0].kind() != chunkInit {
+				t.Errorf("%x is sent", p)
+				return
+			}
+			c.Receive(sctpPacket{tag: init.chunks[0].initTag(), chunks: []sctpChunk{{chunkAbort, 0, 0, 4}}}.bytes())
+		})
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = c.Run(ctx) })
+		time.Sleep(time.Minute)
+		if sent := c.Stats().PacketsSent; sent < 20 || sent > 70 {
+			t.Errorf("%d INIT in a minute", sent)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
