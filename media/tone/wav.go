@@ -14,6 +14,7 @@ var ErrWAV = errors.New("not a 16-bit mono WAV file")
 const (
 	wavHeader  = 44
 	formatPCM  = 1
+	minWAVRate = 4_000
 	maxWAVRate = 192_000
 	maxWAVData = 256 << 20 // bytes; more is no lab recording
 )
@@ -115,7 +116,7 @@ func readFormat(r io.Reader, size int64) (rate int, err error) {
 	}
 	coding, channels := binary.LittleEndian.Uint16(b[0:]), binary.LittleEndian.Uint16(b[2:])
 	depth, hz := binary.LittleEndian.Uint16(b[14:]), binary.LittleEndian.Uint32(b[4:])
-	if coding != formatPCM || channels != 1 || depth != 16 || hz == 0 || hz > maxWAVRate {
+	if coding != formatPCM || channels != 1 || depth != 16 || hz < minWAVRate || hz > maxWAVRate {
 		return 0, fmt.Errorf("read WAV format: %w: coding %d, %d channels, %d bit, %d Hz",
 			ErrWAV, coding, channels, depth, hz)
 	}
