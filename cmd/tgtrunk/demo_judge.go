@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/lab"
@@ -97,6 +98,20 @@ func judgeTelegramEnd(ctx context.Context, r result, tg *phone.Call, want calls.
 		r = r.failed("the Telegram side ends with %v, not %v", ended.Reason, want)
 	}
 	return r
+}
+
+// judgeAtServer looks at how the simulated Telegram saw the service's last call to somebody end.
+func judgeAtServer(r result, s *stage.Stage, who, want string) result {
+	for _, call := range slices.Backward(s.Cloud.Control().Calls()) {
+		if call.Caller == stage.Company.ID && call.Callee == stage.People[who].ID {
+			r.CauseTelegram = call.Reason
+			if r.OK && call.Reason != want {
+				r = r.failed("the call ends at Telegram with %q, not %q", call.Reason, want)
+			}
+			return r
+		}
+	}
+	return r.failed("Telegram has seen no call to %s", who)
 }
 
 // judgeRefusal waits for the end of a call that must not be answered.

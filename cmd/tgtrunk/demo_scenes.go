@@ -126,8 +126,7 @@ func calleeBusy(ctx context.Context, s *stage.Stage) result {
 		return r.failed("%v", err)
 	}
 	r = judgeRefusal(ctx, r, sip, 486, 17)
-	r.CauseTelegram = "busy"
-	return r
+	return judgeAtServer(r, s, "bob", "busy")
 }
 
 func calleeDeclines(ctx context.Context, s *stage.Stage) result {
@@ -154,8 +153,7 @@ func neverReached(ctx context.Context, s *stage.Stage) result {
 		return r.failed("%v", err)
 	}
 	r = judgeRefusal(ctx, r, sip, 480, 20)
-	r.CauseTelegram = "missed"
-	return r
+	return judgeAtServer(r, s, "egon", "missed")
 }
 
 func callerGivesUp(ctx context.Context, s *stage.Stage) result {

@@ -178,24 +178,31 @@ func (s *Stage) startPeople(ctx, base context.Context, o Options) error {
 	for _, user := range o.Extras {
 		people[user.FirstName] = user
 	}
+	// A few at a time: every login is a key exchange, and the machine may be small.
+	slots, failed := make(chan struct{}, 4), make(chan error, len(people))
+	var waiting sync.WaitGroup
 	for name, user := range people {
 		p, err := s.NewPerson(user, o.Log)
 		if err != nil {
 			return err
 		}
 		s.People[name] = p
-		s.goes(base, name+"'s phone", p.Run)
+		waiting.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			s.goes(base, name+"'s phone", p.Run)
+			select {
+			case <-p.Ready():
+			case <-time.After(20 * time.Second):
+				failed <- fmt.Errorf("%s's phone is not on after 20 s", name)
+			case <-ctx.Done():
+				failed <- ctx.Err()
+			}
+		})
 	}
-	for name, p := range s.People {
-		select {
-		case <-p.Ready():
-		case <-time.After(20 * time.Second):
-			return fmt.Errorf("%s's phone is not on after 20 s: %w", name, s.Err())
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
+	waiting.Wait()
+	close(failed)
+	return errors.Join(<-failed, s.Err())
 }
 
 // NewPerson makes the phone of a user of the simulated Telegram; the caller runs it.
