@@ -112,6 +112,9 @@ func TestMachine(t *testing.T) {
 		"declined and given up at once": {[]in{to(extension, other), endedBy(offering, Normal), endedBy(dialled, Declined)},
 			"dial 0, hangup dialled CANCELLED, finish"},
 
+		"answered on another device of the account": {[]in{to(extension), from(dialled, Ringing{}), endedBy(offering, Elsewhere), endedBy(dialled, Elsewhere)},
+			"dial 0, ring, hangup dialled ELSEWHERE, finish"},
+
 		"reached and ringing ring once": {[]in{to(extension), from(dialled, Reached{}), from(dialled, Ringing{}), from(dialled, Ringing{})}, "dial 0, ring"},
 		"no ringing at all":             {[]in{to(extension), from(dialled, Answered{}), from(dialled, Media{flowB})}, "dial 0, answer"},
 		"answered twice":                {[]in{to(extension), from(dialled, Answered{}), from(dialled, Answered{}), from(dialled, Media{flowB})}, "dial 0, answer"},
