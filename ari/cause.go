@@ -46,7 +46,10 @@ func failedDial(cause, techCause int, p progress) bridge.Cause {
 	switch cause {
 	case 0, 16, 31:
 	default:
-		return bridge.CauseFromQ850(bridge.Q850(min(max(cause, 0), 127)))
+		if cause < 0 || cause > 127 {
+			cause = 127 // interworking: what it is nobody knows
+		}
+		return bridge.CauseFromQ850(bridge.Q850(cause))
 	}
 	switch {
 	case p.status == "BUSY":

@@ -24,12 +24,17 @@ func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
 	var outage outage
 	pause := l.timing.backoffMin
 	for ctx.Err() == nil {
-		began, err := l.session(ctx, accept)
+		err := l.session(ctx, accept)
+		up := l.leave()
 		if ctx.Err() != nil {
 			return
 		}
-		if !began.IsZero() {
-			outage, pause = outageSince(time.Now()), l.timing.backoffMin
+		if !up.IsZero() {
+			outage = outageSince(time.Now())
+		}
+		// One that does not stand for long is not tried any faster.
+		if !up.IsZero() && time.Since(up) > l.timing.backoffMax {
+			pause = l.timing.backoffMin
 		}
 		l.lost(&outage, err)
 		if errors.Is(err, ErrReplaced) {
@@ -73,37 +78,32 @@ func (l *Link) lost(o *outage, err error) {
 	}
 }
 
-// session connects, serves until the connection breaks, and says why it did. began is zero where it never stood.
-func (l *Link) session(serving context.Context, accept func(bridge.Offer)) (began time.Time, err error) {
+// session connects, serves until the connection breaks, and says why it did.
+func (l *Link) session(serving context.Context, accept func(bridge.Offer)) error {
 	ctx, cancel := context.WithCancelCause(serving)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer cancel(nil)
 	if err := errors.Join(l.checkVersion(ctx), l.checkRoute(ctx)); err != nil {
-		return began, err
+		return err
 	}
 	// What is here before we serve the application, and still is afterwards, was left behind.
 	before, err := l.list(ctx)
 	if err != nil {
-		return began, explain(l.opt, err)
+		return explain(l.opt, err)
 	}
 	conn, err := l.rest.dialEvents(ctx, l.opt.App)
 	if err != nil {
-		return began, explain(l.opt, err)
+		return explain(l.opt, err)
 	}
 	defer conn.close()
-	began = time.Now()
-	helpers.Go(func() {
-		if err := conn.watch(ctx); err != nil {
-			cancel(err)
-		}
-	})
+	helpers.Go(func() { cancel(conn.watch(ctx, l.timing.ping)) })
 	helpers.Go(func() {
 		if err := l.registered(ctx); err != nil {
 			cancel(err)
 			return
 		}
-		l.up()
+		l.enter()
 		l.sweep(ctx, before)
 	})
 	// Legs outlive the session: they get the context of the link.
@@ -111,7 +111,7 @@ func (l *Link) session(serving context.Context, accept func(bridge.Offer)) (bega
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return began, err
+	return err
 }
 
 // registered waits until Asterisk lists our application: it answers the handshake a moment before that.
@@ -119,23 +119,38 @@ func (l *Link) registered(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(ctx, l.opt.RequestTimeout)
 	defer cancel()
 	path := "/applications/" + url.PathEscape(l.opt.App)
+	var last error
 	for {
 		err := l.rest.get(limit, path, nil, nil)
 		if err == nil {
 			return nil
 		}
+		if last == nil || limit.Err() == nil {
+			last = err
+		}
 		if !isNotFound(err) || !sleep(limit, 5*time.Millisecond) {
-			return fmt.Errorf("wait for asterisk to register the application: %w", err)
+			return fmt.Errorf("wait for asterisk to register the application: %w", last)
 		}
 	}
 }
 
-// up declares the connection good.
-func (l *Link) up() {
+// enter declares the connection good.
+func (l *Link) enter() {
 	l.mu.Lock()
-	l.down = nil
+	l.down, l.since = nil, time.Now()
 	l.mu.Unlock()
 	l.opt.Log.Info("connected to asterisk", "app", l.opt.App, "rtp", l.port.LocalAddr())
+}
+
+// leave returns since when the connection was good, zero where it never was, and declares it lost.
+func (l *Link) leave() (since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since, l.since = l.since, time.Time{}
+	if l.down == nil {
+		l.down = ErrNotConnected
+	}
+	return since
 }
 
 // checkVersion asks who is there, which finds a wrong address, user or password with a clear answer.

@@ -33,13 +33,15 @@ type Link struct {
 	malformed atomic.Uint64
 	tasks     sync.WaitGroup // short work beside the legs: removing what nobody owns
 
-	mu   sync.Mutex
-	down error // guarded by mu; why there is no connection, nil while there is one
+	mu    sync.Mutex
+	down  error     // guarded by mu; why there is no connection, nil while there is one
+	since time.Time // guarded by mu; of the connection there is
 }
 
 // timing are the waits that tests shorten.
 type timing struct {
 	backoffMin, backoffMax time.Duration // between attempts to connect, before jitter
+	ping                   time.Duration // between two looks whether the event socket lives
 	sweep                  time.Duration // between two reconciliations
 	lostAfter              time.Duration // how long calls go on while Asterisk cannot be reached
 	standDown              time.Duration // between looks whether the process that replaced us is still there
@@ -47,7 +49,7 @@ type timing struct {
 
 func defaultTiming() timing {
 	return timing{
-		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second, sweep: 10 * time.Second,
+		backoffMin: 500 * time.Millisecond, backoffMax: 30 * time.Second, ping: 5 * time.Second, sweep: 10 * time.Second,
 		lostAfter: 30 * time.Second, standDown: 30 * time.Second,
 	}
 }

@@ -117,7 +117,7 @@ func validVariable(name string) bool {
 		})
 	}
 	plain := strings.TrimPrefix(strings.TrimPrefix(name, "_"), "_")
-	return plain != "" && len(plain) <= 80 && (plain[0] < '0' || plain[0] > '9') && onlyRunes(plain, isWord)
+	return plain != "" && len(plain) <= 80 && plain[0] != '_' && (plain[0] < '0' || plain[0] > '9') && onlyRunes(plain, isWord)
 }
 
 // validExtension reports whether text can stand as an extension in Local/extension@context.

@@ -15,10 +15,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-const (
-	maxEvent     = 4 << 20 // bytes of one message; bridge events list every channel of a bridge
-	pingInterval = 5 * time.Second
-)
+const maxEvent = 4 << 20 // bytes of one message; bridge events list every channel of a bridge
 
 // socket is the event half of ARI. A half-open connection is found by pings: Asterisk itself sends nothing while no
 // call changes.
@@ -63,8 +60,8 @@ func (s *socket) read(ctx context.Context, handle func([]byte) error) error {
 }
 
 // watch pings until ctx ends or an answer is overdue, which it returns as an error.
-func (s *socket) watch(ctx context.Context) error {
-	tick := time.NewTicker(pingInterval)
+func (s *socket) watch(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
