@@ -174,9 +174,26 @@ func checkGone(t *testing.T, a *Asterisk, pid int) {
 	c.Close()
 }
 
-func TestAsteriskWritesOnlyBelowItsDirectory(t *testing.T) {
+func TestAsteriskBehaves(t *testing.T) {
 	t.Parallel()
-	a := startAsterisk(t, AsteriskOptions{})
+	a := startAsterisk(t, AsteriskOptions{ChannelVars: []string{"ONE", "TWO"}, Endpoints: []SIPEndpoint{{Name: "alice", ContactPort: 1}}})
+	checkLog(t, a)
+	checkOpenFiles(t, a)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(status), "CapEff:\t0000000000000000\n") {
+		t.Errorf("asterisk has capabilities:\n%s", status)
+	}
+	if _, err := a.CLI(t.Context(), "no such thing"); err == nil {
+		t.Error("an unknown command succeeds")
+	}
+}
+
+// checkOpenFiles checks that Asterisk writes only below its directory.
+func checkOpenFiles(t *testing.T, a *Asterisk) {
+	t.Helper()
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", a.Pid()))
 	if err != nil {
 		t.Fatal(err)
@@ -190,12 +207,6 @@ func TestAsteriskWritesOnlyBelowItsDirectory(t *testing.T) {
 			t.Errorf("open file outside of its directories: %s", path)
 		}
 	}
-}
-
-func TestStartingLogHasNoErrors(t *testing.T) {
-	t.Parallel()
-	a := startAsterisk(t, AsteriskOptions{ChannelVars: []string{"ONE", "TWO"}, Endpoints: []SIPEndpoint{{Name: "alice", ContactPort: 1}}})
-	checkLog(t, a)
 }
 
 // checkLog looks for complaints in the log of the start.
@@ -212,18 +223,6 @@ func checkLog(t *testing.T, a *Asterisk) {
 	}
 	if !strings.Contains(string(log), "Asterisk Ready") {
 		t.Errorf("log is incomplete:\n%s", log)
-	}
-}
-
-func TestAsteriskRunsWithoutCapabilities(t *testing.T) {
-	t.Parallel()
-	a := startAsterisk(t, AsteriskOptions{})
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.Pid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(status), "CapEff:\t0000000000000000\n") {
-		t.Errorf("asterisk has capabilities:\n%s", status)
 	}
 }
 
