@@ -63,18 +63,18 @@ func TestOpusPassesUntouched(t *testing.T) {
 			}
 			rest(20 * time.Millisecond)
 		}
-		if len(b.sent) != 18 {
-			t.Fatalf("%d packets, want 18", len(b.sent))
+		if len(b.packets()) != 18 {
+			t.Fatalf("%d packets, want 18", len(b.packets()))
 		}
-		for i, p := range b.sent {
+		for i, p := range b.packets() {
 			n := uint32(i)
 			if i >= 7 {
 				n += 2
 			}
-			if got := p.Sequence - b.sent[0].Sequence; got != uint16(n) {
+			if got := p.Sequence - b.packets()[0].Sequence; got != uint16(n) {
 				t.Errorf("packet %d: number +%d, want +%d", i, got, n)
 			}
-			if got := p.Timestamp - b.sent[0].Timestamp; got != n*960 {
+			if got := p.Timestamp - b.packets()[0].Timestamp; got != n*960 {
 				t.Errorf("packet %d: timestamp +%d, want +%d", i, got, n*960)
 			}
 			if p.Payload[1] != byte(n) || p.Marker != (i == 0) {
@@ -106,11 +106,11 @@ func TestPassthroughKeepsOrderAndJoinsSources(t *testing.T) {
 		}
 		a.hear(30_005, 5+5*960, []byte{3}) // malformed
 		want := []struct{ seq, stamp int }{{0, 0}, {1, 1}, {3, 3}, {2, 2}, {4, 4}, {5, 56}, {6, 57}, {7, 58}, {8, 59}}
-		if len(b.sent) != len(want) {
-			t.Fatalf("%d packets, want %d", len(b.sent), len(want))
+		if len(b.packets()) != len(want) {
+			t.Fatalf("%d packets, want %d", len(b.packets()), len(want))
 		}
-		for i, p := range b.sent {
-			seq, stamp := int(p.Sequence-b.sent[0].Sequence), int(p.Timestamp-b.sent[0].Timestamp)
+		for i, p := range b.packets() {
+			seq, stamp := int(p.Sequence-b.packets()[0].Sequence), int(p.Timestamp-b.packets()[0].Timestamp)
 			if seq != want[i].seq || stamp != want[i].stamp*960 || p.Marker != (i == 0 || i == 5) {
 				t.Errorf("packet %d: number +%d, timestamp +%d, marker %t", i, seq, stamp, p.Marker)
 			}
@@ -152,10 +152,10 @@ func TestG711AndL16AreRecoded(t *testing.T) {
 			for i := range 3 {
 				a.hear(uint16(i), uint32(i)*uint32(len(samples(tc.a, codes))), codes)
 			}
-			if len(b.sent) != 3 || c.Stats().AtoB.Conversion != tc.name {
-				t.Fatalf("%s: %d packets, %+v", tc.name, len(b.sent), c.Stats().AtoB)
+			if len(b.packets()) != 3 || c.Stats().AtoB.Conversion != tc.name {
+				t.Fatalf("%s: %d packets, %+v", tc.name, len(b.packets()), c.Stats().AtoB)
 			}
-			want, got := samples(tc.a, codes), samples(tc.b, b.sent[2].Payload)
+			want, got := samples(tc.a, codes), samples(tc.b, b.packets()[2].Payload)
 			if len(got) != len(want) {
 				t.Fatalf("%s: %d samples, want %d", tc.name, len(got), len(want))
 			}

@@ -35,7 +35,7 @@ func heard(t *testing.T, f *deskFlow) (pcm []int16) {
 	if !ok {
 		t.Fatal("not a PCM flow")
 	}
-	for _, p := range f.sent {
+	for _, p := range f.packets() {
 		s := make([]int16, shape.samples(p.Payload))
 		shape.unpack(s, p.Payload)
 		pcm = append(pcm, s...)
@@ -48,14 +48,14 @@ func heard(t *testing.T, f *deskFlow) (pcm []int16) {
 func checkSteady(t *testing.T, f *deskFlow, breaks ...int) {
 	t.Helper()
 	shape, _ := shapeOf(f.format.Codec)
-	for i, p := range f.sent {
+	for i, p := range f.packets() {
 		if p.Marker != (i == 0 || slices.Contains(breaks, i)) {
 			t.Errorf("packet %d: marker %t", i, p.Marker)
 		}
 		if i == 0 {
 			continue
 		}
-		before := f.sent[i-1]
+		before := f.packets()[i-1]
 		if p.Sequence != before.Sequence+1 {
 			t.Errorf("packet %d: number %d after %d", i, p.Sequence, before.Sequence)
 		}
@@ -104,10 +104,10 @@ func TestLongPacketsAreSlicedAndPaced(t *testing.T) {
 				phone.hear(uint16(i), uint32(i)*uint32(length/ms)*48, payload)
 				rest(length)
 			}
-			if want := 10 * int(length/(20*ms)); len(pbx.sent) != want {
-				t.Fatalf("%s: %d packets, want %d", length, len(pbx.sent), want)
+			if want := 10 * int(length/(20*ms)); len(pbx.packets()) != want {
+				t.Fatalf("%s: %d packets, want %d", length, len(pbx.packets()), want)
 			}
-			for i, p := range pbx.sent {
+			for i, p := range pbx.packets() {
 				if len(p.Payload) != 160 {
 					t.Errorf("%s: packet %d has %d bytes", length, i, len(p.Payload))
 				}
@@ -133,10 +133,10 @@ func TestShortPacketsWaitOnlyForAnExactSink(t *testing.T) {
 				phone.hear(uint16(i), uint32(i)*480, payload)
 				rest(10 * ms)
 			}
-			if want := 20 * 80 / tc.bytes; len(pbx.sent) != want {
-				t.Errorf("ptime %s: %d packets, want %d", tc.ptime, len(pbx.sent), want)
+			if want := 20 * 80 / tc.bytes; len(pbx.packets()) != want {
+				t.Errorf("ptime %s: %d packets, want %d", tc.ptime, len(pbx.packets()), want)
 			}
-			for _, p := range pbx.sent {
+			for _, p := range pbx.packets() {
 				if len(p.Payload) != tc.bytes {
 					t.Errorf("ptime %s: packet of %d bytes", tc.ptime, len(p.Payload))
 				}
@@ -182,7 +182,7 @@ func TestLossIsConcealedAtOnce(t *testing.T) {
 			}
 			// What was lost leaves with the packet that shows the loss, not later.
 			after := time.Duration(tc.lost[len(tc.lost)-1]+1) * tc.length
-			first := pbx.sent[tc.lost[0]*int(tc.length/(20*ms))]
+			first := pbx.packets()[tc.lost[0]*int(tc.length/(20*ms))]
 			if got := first.at.Sub(begin); got != after {
 				t.Errorf("%s: concealed after %s, want %s", tc.name, got, after)
 			}
@@ -203,7 +203,7 @@ func TestLongLossIsAJump(t *testing.T) {
 			rest(20 * ms)
 		}
 		checkSteady(t, pbx, 10)
-		if step := pbx.sent[10].Timestamp - pbx.sent[9].Timestamp; step != 8*160 {
+		if step := pbx.packets()[10].Timestamp - pbx.packets()[9].Timestamp; step != 8*160 {
 			t.Errorf("timestamp steps by %d over 7 lost packets", step)
 		}
 		if s := c.Stats().AtoB; s.Concealed != 0 || s.Jumps != 1 {
@@ -220,8 +220,8 @@ func TestLateAndRepeatedPacketsAreDropped(t *testing.T) {
 			rest(20 * ms)
 		}
 		checkSteady(t, pbx)
-		if s := c.Stats().AtoB; len(pbx.sent) != 6 || s.Late != 2 || s.Concealed != 20*ms {
-			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		if s := c.Stats().AtoB; len(pbx.packets()) != 6 || s.Late != 2 || s.Concealed != 20*ms {
+			t.Errorf("%d packets, %+v", len(pbx.packets()), s)
 		}
 	})
 }
@@ -242,8 +242,8 @@ func TestPaddingIsNeitherAudioNorLoss(t *testing.T) {
 			rest(20 * ms)
 		}
 		checkSteady(t, pbx)
-		if s := c.Stats().AtoB; len(pbx.sent) != 10 || s.Concealed != 0 || s.PacketsIn != 10 || s.Late != 0 {
-			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		if s := c.Stats().AtoB; len(pbx.packets()) != 10 || s.Concealed != 0 || s.PacketsIn != 10 || s.Late != 0 {
+			t.Errorf("%d packets, %+v", len(pbx.packets()), s)
 		}
 	})
 }
@@ -264,11 +264,11 @@ func TestMutedPhoneResumes(t *testing.T) {
 				}
 			}
 			checkSteady(t, pbx, 30)
-			if step, want := pbx.sent[30].Timestamp-pbx.sent[29].Timestamp, uint32(160+80_000); step != want {
+			if step, want := pbx.packets()[30].Timestamp-pbx.packets()[29].Timestamp, uint32(160+80_000); step != want {
 				t.Errorf("%s: timestamp steps by %d over 10 s, want %d", name, step, want)
 			}
-			if s := c.Stats().AtoB; len(pbx.sent) != 60 || s.Concealed != 0 || s.Stale != 0 {
-				t.Errorf("%s: %d packets, %+v", name, len(pbx.sent), s)
+			if s := c.Stats().AtoB; len(pbx.packets()) != 60 || s.Concealed != 0 || s.Stale != 0 {
+				t.Errorf("%s: %d packets, %+v", name, len(pbx.packets()), s)
 			}
 		})
 	}
@@ -287,8 +287,8 @@ func TestAudioHeldBackInAStallIsThrownAway(t *testing.T) {
 				rest(2 * time.Second)
 			}
 		}
-		last := pbx.sent[len(pbx.sent)-1]
-		ahead := time.Duration(last.Timestamp-pbx.sent[0].Timestamp)*time.Second/8_000 - last.at.Sub(begin)
+		last := pbx.packets()[len(pbx.packets())-1]
+		ahead := time.Duration(last.Timestamp-pbx.packets()[0].Timestamp)*time.Second/8_000 - last.at.Sub(begin)
 		if ahead < -20*ms || ahead > 200*ms {
 			t.Errorf("the listener is left %s ahead of real time", ahead)
 		}
@@ -306,24 +306,24 @@ func TestEarlyPacketsQueueUpToTheLimit(t *testing.T) {
 		for i, payload := range stream[:4] {
 			phone.hear(uint16(i), uint32(i)*2880, payload)
 		}
-		if len(pbx.sent) != 1 {
-			t.Fatalf("%d packets at once, want 1", len(pbx.sent))
+		if len(pbx.packets()) != 1 {
+			t.Fatalf("%d packets at once, want 1", len(pbx.packets()))
 		}
 		rest(300 * ms)
 		// 12 slices: 1 at once, the limit of 6 waiting, 5 thrown away, the oldest.
-		if s := c.Stats().AtoB; len(pbx.sent) != 7 || s.SlicesDropped != 5 {
-			t.Fatalf("%d packets, %+v", len(pbx.sent), s)
+		if s := c.Stats().AtoB; len(pbx.packets()) != 7 || s.SlicesDropped != 5 {
+			t.Fatalf("%d packets, %+v", len(pbx.packets()), s)
 		}
-		for i, p := range pbx.sent[1:] {
-			if want := pbx.sent[0].Timestamp + uint32(6+i)*160; p.Timestamp != want {
-				t.Errorf("slice %d has timestamp +%d", i, p.Timestamp-pbx.sent[0].Timestamp)
+		for i, p := range pbx.packets()[1:] {
+			if want := pbx.packets()[0].Timestamp + uint32(6+i)*160; p.Timestamp != want {
+				t.Errorf("slice %d has timestamp +%d", i, p.Timestamp-pbx.packets()[0].Timestamp)
 			}
 			if late := p.at.Sub(begin) - time.Duration(i+1)*20*ms; late < 0 || late > wheelSlot {
 				t.Errorf("slice %d left %s late", i, late)
 			}
 		}
 		phone.hear(4, 4*2880, stream[4])
-		if len(pbx.sent) != 8 {
+		if len(pbx.packets()) != 8 {
 			t.Error("the queue has emptied and the next packet did not leave at once")
 		}
 	})
@@ -338,8 +338,8 @@ func TestTimestampsAreExtendedBeforeDividing(t *testing.T) {
 				rest(20 * ms)
 			}
 			checkSteady(t, pbx)
-			if s := c.Stats().AtoB; len(pbx.sent) != 20 || s.Jumps != 0 {
-				t.Errorf("%d packets, %+v", len(pbx.sent), s)
+			if s := c.Stats().AtoB; len(pbx.packets()) != 20 || s.Jumps != 0 {
+				t.Errorf("%d packets, %+v", len(pbx.packets()), s)
 			}
 		})
 	}
@@ -365,15 +365,15 @@ func TestAnotherSourceContinuesTheClock(t *testing.T) {
 				rest(20 * ms)
 			}
 			s := c.Stats().AtoB
-			if s.Jumps != 1 || s.Stale > 1 || len(pbx.sent) < 39 {
-				t.Errorf("%s: %d packets, %+v", name, len(pbx.sent), s)
+			if s.Jumps != 1 || s.Stale > 1 || len(pbx.packets()) < 39 {
+				t.Errorf("%s: %d packets, %+v", name, len(pbx.packets()), s)
 			}
-			total := time.Duration(pbx.sent[len(pbx.sent)-1].Timestamp-pbx.sent[0].Timestamp) * time.Second / 8_000
+			total := time.Duration(pbx.packets()[len(pbx.packets())-1].Timestamp-pbx.packets()[0].Timestamp) * time.Second / 8_000
 			if total != 39*20*ms {
 				t.Errorf("%s: %s of timestamps in 780ms", name, total)
 			}
 			breaks := 0
-			for _, p := range pbx.sent[1:] {
+			for _, p := range pbx.packets()[1:] {
 				if p.Marker {
 					breaks++
 				}
@@ -396,8 +396,8 @@ func TestMalformedOpusIsCountedAndConcealed(t *testing.T) {
 			rest(20 * ms)
 		}
 		checkSteady(t, pbx)
-		if s := c.Stats().AtoB; s.Malformed != 1 || s.Concealed != 20*ms || len(pbx.sent) != 10 {
-			t.Errorf("%d packets, %+v", len(pbx.sent), s)
+		if s := c.Stats().AtoB; s.Malformed != 1 || s.Concealed != 20*ms || len(pbx.packets()) != 10 {
+			t.Errorf("%d packets, %+v", len(pbx.packets()), s)
 		}
 	})
 }
@@ -420,12 +420,12 @@ func TestStopEndsWhatWaits(t *testing.T) {
 		phone.hear(0, 0, stream[0])
 		rest(20 * ms)
 		c.Stop()
-		before := len(pbx.sent)
+		before := len(pbx.packets())
 		rest(time.Second)
 		sink.WriteAudio(&Packet{Sequence: 1, Timestamp: 2880, Payload: stream[1]}) // a reader that was just delivering
 		c.Stop()
-		if len(pbx.sent) != before || phone.sink != nil || pbx.sink != nil {
-			t.Errorf("%d packets after Stop, still attached: %t, %t", len(pbx.sent)-before, phone.sink != nil, pbx.sink != nil)
+		if len(pbx.packets()) != before || phone.sink != nil || pbx.sink != nil {
+			t.Errorf("%d packets after Stop, still attached: %t, %t", len(pbx.packets())-before, phone.sink != nil, pbx.sink != nil)
 		}
 	})
 }
@@ -447,8 +447,8 @@ func TestTwoConnectionsOfOneFlowContinueItsClock(t *testing.T) {
 			c.Stop()
 			rest(5 * time.Second)
 		}
-		if step := pbx.sent[20].Timestamp - pbx.sent[19].Timestamp; step != 160+40_000 || !pbx.sent[20].Marker {
-			t.Errorf("timestamp steps by %d over 5 s, marker %t", step, pbx.sent[20].Marker)
+		if step := pbx.packets()[20].Timestamp - pbx.packets()[19].Timestamp; step != 160+40_000 || !pbx.packets()[20].Marker {
+			t.Errorf("timestamp steps by %d over 5 s, marker %t", step, pbx.packets()[20].Marker)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func heardOpus(t *testing.T, f *deskFlow) (pcm []int16) {
 		t.Fatal(err)
 	}
 	buffer := make([]int16, longest(48_000))
-	for _, p := range f.sent {
+	for _, p := range f.packets() {
 		n, err := d.Decode(p.Payload, buffer)
 		if err != nil {
 			t.Fatal(err)
@@ -75,14 +75,14 @@ func TestPBXToneReachesThePhone(t *testing.T) {
 // checkOpusSteady is checkSteady for what a phone was sent.
 func checkOpusSteady(t *testing.T, f *deskFlow, breaks ...int) {
 	t.Helper()
-	for i, p := range f.sent {
+	for i, p := range f.packets() {
 		if p.Marker != (i == 0 || slices.Contains(breaks, i)) {
 			t.Errorf("packet %d: marker %t", i, p.Marker)
 		}
 		if i == 0 {
 			continue
 		}
-		before := f.sent[i-1]
+		before := f.packets()[i-1]
 		if p.Sequence != before.Sequence+1 {
 			t.Errorf("packet %d: number %d after %d", i, p.Sequence, before.Sequence)
 		}
@@ -103,7 +103,7 @@ func TestPBXPacketsLeaveAtOnceInLengthsOpusHas(t *testing.T) {
 		talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
 			pbx.hear(0, 0, stream[0])
 			var got []time.Duration
-			for _, p := range phone.sent {
+			for _, p := range phone.packets() {
 				info, err := InspectOpus(p.Payload)
 				if err != nil {
 					t.Fatal(err)
@@ -130,11 +130,11 @@ func TestPBXLossAdvancesTheTimestamp(t *testing.T) {
 			}
 			rest(20 * ms)
 		}
-		if step := phone.sent[10].Timestamp - phone.sent[9].Timestamp; len(phone.sent) != 18 || step != 3*960 {
-			t.Errorf("%d packets, timestamp steps by %d", len(phone.sent), step)
+		if step := phone.packets()[10].Timestamp - phone.packets()[9].Timestamp; len(phone.packets()) != 18 || step != 3*960 {
+			t.Errorf("%d packets, timestamp steps by %d", len(phone.packets()), step)
 		}
-		for i, p := range phone.sent[1:] {
-			if p.Marker || p.Sequence != phone.sent[i].Sequence+1 {
+		for i, p := range phone.packets()[1:] {
+			if p.Marker || p.Sequence != phone.packets()[i].Sequence+1 {
 				t.Errorf("packet %d: marker %t, number %d", i+1, p.Marker, p.Sequence)
 			}
 		}
@@ -170,15 +170,15 @@ func TestPBXPausesAndJumps(t *testing.T) {
 				}
 			}
 			s := c.Stats().BtoA
-			if s.Jumps != tc.jumps || len(phone.sent) != 30-tc.stray {
-				t.Errorf("%s: %d packets, %+v", name, len(phone.sent), s)
+			if s.Jumps != tc.jumps || len(phone.packets()) != 30-tc.stray {
+				t.Errorf("%s: %d packets, %+v", name, len(phone.packets()), s)
 			}
 			// The phone's clock shows real time: 29 packets, and the pause.
-			total := time.Duration(phone.sent[len(phone.sent)-1].Timestamp-phone.sent[0].Timestamp) * time.Second / 48_000
+			total := time.Duration(phone.packets()[len(phone.packets())-1].Timestamp-phone.packets()[0].Timestamp) * time.Second / 48_000
 			if want := 29*20*ms + tc.pause; total != want {
 				t.Errorf("%s: %s of timestamps, want %s", name, total, want)
 			}
-			for i, p := range phone.sent {
+			for i, p := range phone.packets() {
 				if p.Marker != (i == 0 || i == 15) {
 					t.Errorf("%s: packet %d: marker %t", name, i, p.Marker)
 				}
@@ -193,8 +193,8 @@ func TestMalformedPCMIsCounted(t *testing.T) {
 			pbx.hear(uint16(i), 0, make([]byte, n))
 		}
 		pbx.hear(5, 0, nil)
-		if s := c.Stats().BtoA; s.Malformed != 5 || len(phone.sent) != 0 {
-			t.Errorf("%d packets, %+v", len(phone.sent), s)
+		if s := c.Stats().BtoA; s.Malformed != 5 || len(phone.packets()) != 0 {
+			t.Errorf("%d packets, %+v", len(phone.packets()), s)
 		}
 	})
 }
@@ -233,7 +233,7 @@ func TestProfileFollowsTheLossThePhoneReports(t *testing.T) {
 		talk(t, ulawFormat, Options{Profile: profile}, func(phone, pbx *deskFlow, c *Connection) {
 			mode := func(i int) OpusMode {
 				pbx.hear(uint16(i), uint32(i)*160, stream[0])
-				info, err := InspectOpus(phone.sent[len(phone.sent)-1].Payload)
+				info, err := InspectOpus(phone.packets()[len(phone.packets())-1].Payload)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -242,10 +242,10 @@ func TestProfileFollowsTheLossThePhoneReports(t *testing.T) {
 			var got [3]OpusMode
 			rest(3 * time.Second)
 			got[0] = mode(0)
-			phone.stats.RemoteLoss = 0.05
+			phone.loss.Store(5)
 			rest(3 * time.Second)
 			got[1] = mode(1)
-			phone.stats.RemoteLoss = 0
+			phone.loss.Store(0)
 			rest(35 * time.Second)
 			got[2] = mode(2)
 			if got != want {

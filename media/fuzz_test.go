@@ -59,12 +59,12 @@ func checkFuzzed(t *testing.T, pair [2]Format, b *deskFlow, s DirectionStats, fe
 	if s.PacketsIn > fed || s.PacketsIn+s.Malformed < fed {
 		t.Fatalf("fed %d packets: %+v", fed, s)
 	}
-	if uint64(len(b.sent)) != s.PacketsOut {
-		t.Fatalf("%d packets left, %d counted", len(b.sent), s.PacketsOut)
+	if uint64(len(b.packets())) != s.PacketsOut {
+		t.Fatalf("%d packets left, %d counted", len(b.packets()), s.PacketsOut)
 	}
 	shape, isPCM := shapeOf(pair[1].Codec)
 	late := pair[0].Codec == pair[1].Codec || pair[1].Codec == PCMA && pair[0].Codec == PCMU // passed on out of order
-	for i, p := range b.sent {
+	for i, p := range b.packets() {
 		if isPCM && shape.samples(p.Payload) == 0 || len(p.Payload) == 0 {
 			t.Fatalf("packet of %d bytes", len(p.Payload))
 		}
@@ -76,7 +76,7 @@ func checkFuzzed(t *testing.T, pair [2]Format, b *deskFlow, s DirectionStats, fe
 		if i == 0 || late {
 			continue
 		}
-		before := b.sent[i-1]
+		before := b.packets()[i-1]
 		if step := int32(p.Timestamp - before.Timestamp); step < 0 || step == 0 {
 			t.Fatalf("packet %d: timestamp steps by %d", i, step)
 		}

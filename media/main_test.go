@@ -1,6 +1,8 @@
 package media
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,15 +21,16 @@ type sentPacket struct {
 type deskFlow struct {
 	format Format
 	sink   Sink
-	sent   []sentPacket
-	stats  Stats
-	mute   bool // count only, for measurements
+	mu     sync.Mutex
+	sent   []sentPacket  // guarded by mu: the wheel sends too
+	loss   atomic.Uint64 // Stats().RemoteLoss, in percent; the wheel asks for it
+	mute   bool          // count only, for measurements
 	count  int
 }
 
 func (f *deskFlow) Format() Format { return f.format }
 func (f *deskFlow) Attach(s Sink)  { f.sink = s }
-func (f *deskFlow) Stats() Stats   { return f.stats }
+func (f *deskFlow) Stats() Stats   { return Stats{RemoteLoss: float64(f.loss.Load()) / 100} }
 func (f *deskFlow) Close() error   { return nil }
 
 func (f *deskFlow) WriteAudio(p *Packet) {
@@ -37,7 +40,16 @@ func (f *deskFlow) WriteAudio(p *Packet) {
 	}
 	kept := *p
 	kept.Payload = append([]byte(nil), p.Payload...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.sent = append(f.sent, sentPacket{kept, time.Now()})
+}
+
+// packets returns what was sent so far.
+func (f *deskFlow) packets() []sentPacket {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sent
 }
 
 func (f *deskFlow) hear(seq uint16, stamp uint32, payload []byte) {
