@@ -54,11 +54,9 @@ Lines with "event" may be fed to the other side: it skips them.`,
 	f.StringVar(&flags.out, "out", "", "WAV file for what is received, 48 kHz mono 16-bit")
 	f.DurationVar(&flags.duration, "duration", 0, "end after this long, counted from the start; 0: no limit")
 	f.StringVar(&flags.logLevel, "log-level", "warn", "debug, info, warn or error; the log goes to stderr")
-	for _, name := range []string{"role", "key"} {
-		if err := c.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag has been declared above
-		}
-	}
+	// The only possible error is an unknown flag.
+	_ = c.MarkFlagRequired("role")
+	_ = c.MarkFlagRequired("key")
 	return c
 }
 
@@ -173,7 +171,7 @@ func (w *lineWriter) put(line any) error {
 }
 
 func (w *lineWriter) signaling(packet []byte) error {
-	return w.put(peerLine{Signaling: hex.EncodeToString(packet)})
+	return w.put(packetLine{hex.EncodeToString(packet)})
 }
 
 // events prints events until there are no more, and closes established at the first such state.
@@ -191,6 +189,10 @@ func (w *lineWriter) events(events <-chan voip.Event, established chan<- struct{
 			_ = w.put(mediaLine{"peer", ev.Muted, ev.LowBattery, ev.Video})
 		}
 	}
+}
+
+type packetLine struct {
+	Signaling string `json:"signaling"`
 }
 
 type stateLine struct {
@@ -214,7 +216,7 @@ type finalLine struct {
 	Remote      string           `json:"remote"`
 	SRTPProfile string           `json:"srtp_profile"`
 	Media       finalMedia       `json:"media"`
-	Signaling   signaling.Stats  `json:"signaling"`
+	Signaling   finalSignaling   `json:"signaling"`
 	Drops       voip.Drops       `json:"drops"`
 	Timings     map[string]int64 `json:"timings_ms"`
 }
@@ -231,6 +233,15 @@ type finalMedia struct {
 	RemoteLoss      float64 `json:"remote_loss"`
 }
 
+type finalSignaling struct {
+	MessagesSent     uint64 `json:"messages_sent"`
+	MessagesReceived uint64 `json:"messages_received"`
+	PacketsSent      uint64 `json:"packets_sent"`
+	PacketsReceived  uint64 `json:"packets_received"`
+	Resent           uint64 `json:"resent"`
+	Repeated         uint64 `json:"repeated"`
+}
+
 func (w *lineWriter) final(s voip.Stats) error {
 	since := func(t time.Time) int64 {
 		if t.IsZero() {
@@ -240,9 +251,13 @@ func (w *lineWriter) final(s voip.Stats) error {
 	}
 	return w.put(finalLine{
 		Event: "final", State: s.State.String(), Version: s.Version, Local: s.Local, Remote: s.Remote, SRTPProfile: s.SRTPProfile,
-		Media:     mediaFigures(s.Media),
-		Signaling: s.Signaling,
-		Drops:     s.Drops,
+		Media: mediaFigures(s.Media),
+		Signaling: finalSignaling{
+			MessagesSent: s.Signaling.MessagesSent, MessagesReceived: s.Signaling.MessagesReceived,
+			PacketsSent: s.Signaling.PacketsSent, PacketsReceived: s.Signaling.PacketsReceived,
+			Resent: s.Signaling.Resent, Repeated: s.Signaling.Repeated,
+		},
+		Drops: s.Drops,
 		Timings: map[string]int64{
 			"signaling": since(s.Timings.Signaling), "ice": since(s.Timings.ICE), "dtls": since(s.Timings.DTLS),
 			"first_in": since(s.Timings.FirstIn), "first_out": since(s.Timings.FirstOut),

@@ -30,9 +30,9 @@ const (
 
 // peerLine is a line of input.
 type peerLine struct {
-	Signaling string `json:"signaling,omitempty"`
-	Stop      bool   `json:"stop,omitempty"`
-	Event     string `json:"event,omitempty"`
+	Signaling json.RawMessage `json:"signaling"` // a string; in lines with an event, whatever it is
+	Stop      bool            `json:"stop"`
+	Event     string          `json:"event"`
 }
 
 var errLine = errors.New(`want {"signaling":"<hex>"} or {"stop":true}`)
@@ -68,17 +68,30 @@ func takeLine(line []byte, engine *voip.Engine) (stop bool, err error) {
 		return false, fmt.Errorf("%w: %w", errLine, err)
 	}
 	switch {
-	case l.Signaling != "":
-		packet, err := hex.DecodeString(l.Signaling)
+	case l.Event != "": // the other side's output
+		return false, nil
+	case l.Signaling != nil:
+		packet, err := readPacket(l.Signaling)
 		if err != nil {
-			return false, fmt.Errorf("%w: %w", errLine, err)
+			return false, err
 		}
 		engine.Receive(packet)
-	case l.Event != "": // the other side's output
 	case !l.Stop:
 		return false, errLine
 	}
 	return l.Stop, nil
+}
+
+func readPacket(b json.RawMessage) ([]byte, error) {
+	var digits string
+	if err := json.Unmarshal(b, &digits); err != nil {
+		return nil, fmt.Errorf("%w: %w", errLine, err)
+	}
+	packet, err := hex.DecodeString(digits)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLine, err)
+	}
+	return packet, nil
 }
 
 // source is what a peer says: samples at 48 kHz, over and over.
