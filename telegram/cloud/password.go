@@ -1,8 +1,10 @@
 package cloud
 
 import (
+	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
@@ -10,7 +12,6 @@ import (
 	mrand "math/rand/v2"
 
 	"github.com/gotd/td/bin"
-	"github.com/gotd/td/crypto/srp"
 	"github.com/gotd/td/tg"
 
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/mtserver"
@@ -39,19 +40,31 @@ func dhPrime() (*big.Int, []byte, error) {
 }
 
 func newVerifier(password string) (*verifier, error) {
-	_, p, err := dhPrime()
+	p, _, err := dhPrime()
 	if err != nil {
 		return nil, err
 	}
-	salts := make([]byte, 24)
+	salts := make([]byte, 8+32+16)
 	if _, err := rand.Read(salts); err != nil {
 		return nil, fmt.Errorf("generate salts: %w", err)
 	}
-	hash, salt1, err := srp.NewSRP(rand.Reader).NewHash([]byte(password), srp.Input{Salt1: salts[:8], Salt2: salts[8:], G: mtserver.DHGenerator, P: p})
+	salt1, salt2 := salts[:40], salts[40:]
+	x, err := passwordHash(password, salt1, salt2)
+	if err != nil {
+		return nil, err
+	}
+	return &verifier{v: new(big.Int).Exp(big.NewInt(mtserver.DHGenerator), x, p), salt1: salt1, salt2: salt2}, nil
+}
+
+// passwordHash is PH2 of https://core.telegram.org/api/srp. gotd has it too, but tests the prime each time, which takes seconds.
+func passwordHash(password string, salt1, salt2 []byte) (*big.Int, error) {
+	salted := func(data, salt []byte) []byte { return hashOf(salt, data, salt) }
+	first := salted(salted([]byte(password), salt1), salt2)
+	slow, err := pbkdf2.Key(sha512.New, string(first), salt1, 100000, 64)
 	if err != nil {
 		return nil, fmt.Errorf("hash password: %w", err)
 	}
-	return &verifier{v: new(big.Int).SetBytes(hash), salt1: salt1, salt2: salts[8:]}, nil
+	return new(big.Int).SetBytes(salted(slow, salt2)), nil
 }
 
 func (v *verifier) algo(p []byte) *tg.PasswordKdfAlgoSHA256SHA256PBKDF2HMACSHA512iter100000SHA256ModPow {
