@@ -27,6 +27,9 @@ exten => _X.,1,Stasis(tgtrunk,${EXTEN},second)
  same => n,Set(GLOBAL(END_${EXTEN})=${TGTRUNK_STATUS}/${TGTRUNK_REASON}/${TGTRUNK_CAUSE}/${TGTRUNK_RETRY_AFTER}/${STASISSTATUS})
  same => n,Hangup(${TGTRUNK_CAUSE})
 exten => h,1,Set(GLOBAL(H_${TGTRUNK_LEG})=${TGTRUNK_STATUS}/${TGTRUNK_REASON})
+[far]
+exten => _X.,1,Stasis(far,${EXTEN})
+ same => n,Hangup(${TGTRUNK_CAUSE})
 [bare]
 exten => _X.,1,Stasis(tgtrunk)
 [answered]
