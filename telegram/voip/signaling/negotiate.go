@@ -188,12 +188,18 @@ func (n *Negotiator) accept(m NegotiateChannels) {
 func (n *Negotiator) answer(offer NegotiateChannels) NegotiateChannels {
 	answer := NegotiateChannels{ExchangeID: offer.ExchangeID}
 	n.incoming = Stream{}
+	var echo []PayloadType
 	for _, c := range offer.Contents {
 		if c.Type != TypeAudio || c.SSRC == 0 {
 			continue
 		}
 		n.incoming.SSRC = c.SSRC
 		n.incoming.Payloads = n.intersect(c.PayloadTypes)
+		echo = clonePayloads(n.incoming.Payloads)
+		for i := range echo { // as they say it: none and one are the same, but not to a comparison of texts
+			j := slices.IndexFunc(c.PayloadTypes, func(p PayloadType) bool { return p.ID == echo[i].ID })
+			echo[i].Channels = c.PayloadTypes[j].Channels
+		}
 		for _, e := range c.Extensions {
 			if usableExtension(e.ID) && slices.ContainsFunc(n.o.Extensions, func(our Extension) bool { return our.URI == e.URI }) {
 				n.incoming.Extensions = append(n.incoming.Extensions, e)
@@ -205,7 +211,7 @@ func (n *Negotiator) answer(offer NegotiateChannels) NegotiateChannels {
 	if n.incoming.Accepted {
 		answer.Contents = []Content{{
 			Type: TypeAudio, SSRC: n.incoming.SSRC,
-			PayloadTypes: clonePayloads(n.incoming.Payloads), Extensions: slices.Clone(n.incoming.Extensions),
+			PayloadTypes: echo, Extensions: slices.Clone(n.incoming.Extensions),
 		}}
 	}
 	return answer
