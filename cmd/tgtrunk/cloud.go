@@ -1,18 +1,27 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
 type cloudFlags struct {
 	listen, key, users, state, turn, logLevel string
 	noP2P                                     bool
+	answering                                 []string
 }
 
 func newCloudCommand() *cobra.Command {
@@ -32,6 +41,7 @@ Clients need its address and the public half of its key, which is written beside
 	f.StringVar(&flags.users, "users", "users.yaml", "the accounts: a list users: of {id, phone, username, first_name, last_name, code, password}")
 	f.StringVar(&flags.state, "state", "", "file that keeps logins over restarts (default: beside the key, with the ending .state)")
 	f.StringVar(&flags.turn, "turn", "127.0.0.1:0", "UDP address of the STUN and TURN server given to calls; empty: none")
+	f.StringSliceVar(&flags.answering, "answering", nil, "usernames whose phones are on: they answer every call and play a tone")
 	f.BoolVar(&flags.noP2P, "no-p2p", false, "never allow direct calls")
 	f.StringVar(&flags.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -66,5 +76,52 @@ func runCloud(c *cobra.Command, flags cloudFlags) error {
 	}
 	log.Info("simulated telegram", slog.String("address", server.Addr().String()), slog.Int("users", len(users)),
 		slog.String("public_key", public))
-	return server.Run(c.Context())
+	phones, err := answeringPhones(server, users, flags.answering, log)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(c.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	for _, p := range phones {
+		running.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				log.Error("a phone is off", "username", p.User().Username, "error", err)
+			}
+		})
+	}
+	return server.Run(ctx)
+}
+
+// answeringPhones makes the phones of users that answer every call after a moment and play a tone.
+func answeringPhones(server *cloud.Server, users []cloud.User, usernames []string, log *slog.Logger) ([]*phone.Phone, error) {
+	voice, err := phone.Tone(440)
+	if err != nil {
+		return nil, err
+	}
+	var phones []*phone.Phone
+	for _, username := range usernames {
+		i := slices.IndexFunc(users, func(u cloud.User) bool { return strings.EqualFold(u.Username, username) })
+		if i < 0 {
+			return nil, fmt.Errorf("--answering %s: no user has this username", username)
+		}
+		p, err := phone.New(phone.Options{
+			Server: loopback(server.Addr()), Key: server.PublicKey(), DC: server.DC(), User: users[i], Log: log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("--answering %s: %w", username, err)
+		}
+		p.Behave(phone.Behaviour{After: time.Second, Voice: voice})
+		phones = append(phones, p)
+	}
+	return phones, nil
+}
+
+// loopback is where a server that may listen on every address is reached from its own process.
+func loopback(a *net.TCPAddr) netip.AddrPort {
+	if a.IP.IsUnspecified() {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(a.Port))
+	}
+	return a.AddrPort()
 }

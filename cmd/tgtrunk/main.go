@@ -35,6 +35,7 @@ func newRootCommand() *cobra.Command {
 		newDemoCommand(),
 		newBenchCommand(),
 		newCloudCommand(),
+		newPeerCommand(),
 		newVersionCommand(),
 	)
 	return root
