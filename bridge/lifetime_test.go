@@ -76,6 +76,12 @@ func TestTrunkFailsForGood(t *testing.T) {
 		}
 		next := l.offer() // the others go on
 		l.hungUp(next, bridge.AccountDown)
+		synctest.Wait()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if leg := l.records[1].Attempts[0].Leg; leg != "none" {
+			t.Errorf("%s was dialled on a trunk that is down", leg)
+		}
 	})
 }
 
@@ -139,6 +145,20 @@ func TestNoAlarmAfterTheEnd(t *testing.T) {
 		synctest.Wait()
 		if strings.Contains(l.log.String(), "stuck") {
 			t.Error("an alarm without need")
+		}
+	})
+}
+
+// Nothing of a call speaks up after it was given up.
+func TestNoAlarmAfterGivingUp(t *testing.T) {
+	inLab(t, bridge.Options{Timeouts: bridge.Timeouts{Teardown: time.Second, Alarm: time.Minute}}, func(l *lab) {
+		stubborn(l.telegram)
+		a, _ := l.up()
+		a.Emit(ended(bridge.Normal))
+		time.Sleep(time.Hour)
+		l.record()
+		if strings.Contains(l.log.String(), "stuck") {
+			t.Error("an alarm about a call that is over")
 		}
 	})
 }
