@@ -1,7 +1,6 @@
 package signaling
 
 import (
-	"context"
 	"errors"
 	"io"
 	"slices"
@@ -38,7 +37,7 @@ type carrier struct {
 	c *channel
 
 	mu      sync.Mutex
-	ctx     context.Context
+	over    bool // Run ends
 	wg      sync.WaitGroup
 	live    *association
 	next    *association // answers an INIT of a peer that seems to have started anew, while live is up
@@ -61,16 +60,15 @@ type association struct {
 func newCarrier(c *channel) *carrier { return &carrier{c: c, plain: c.cfg.NoSCTP} }
 
 // open starts the first association; close ends all of them.
-func (k *carrier) open(ctx context.Context) {
+func (k *carrier) open() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.ctx = ctx
 	k.live = k.start(k.c.cfg.Role == Caller && !k.plain)
 }
 
-// close must be called after the context of open has ended.
 func (k *carrier) close() {
 	k.mu.Lock()
+	k.over = true
 	for _, a := range []*association{k.live, k.next} {
 		if a != nil {
 			a.conn.end(errConn)
@@ -209,8 +207,11 @@ func (k *carrier) ended(a *association, err error) {
 	if a == k.next {
 		k.next = nil
 	}
-	if a != k.live || k.ctx.Err() != nil {
+	if a != k.live || k.over {
 		return
+	}
+	if k.next == nil {
+		k.c.outbox.remove(isSCTP) // nobody waits for these any more
 	}
 	if a.sctp == nil {
 		dial := a.dial || k.c.cfg.Role == Caller && !k.plain
@@ -226,15 +227,15 @@ func (k *carrier) ended(a *association, err error) {
 	if k.live, k.next = k.next, nil; k.live == nil {
 		k.live = k.start(false)
 	}
-	if len(k.waiting) > 0 || a.sctp.BufferedAmount() > 0 {
+	// A peer that aborted knows; one that did not still sends to the old association.
+	if a.conn.reason() != errAborted || len(k.waiting) > 0 || a.sctp.BufferedAmount() > 0 {
 		k.redialSoon()
 	}
 }
 
 // retire remembers the peer's tag of an association that is over. k.mu is held.
 func (k *carrier) retire(a *association) {
-	_, peer, _ := a.conn.tags()
-	k.retired = append(k.retired, peer)
+	k.retired = append(k.retired, a.conn.told().peerTag)
 	k.retired = k.retired[max(len(k.retired)-maxRetired, 0):]
 }
 

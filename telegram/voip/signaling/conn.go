@@ -25,19 +25,24 @@ type conn struct {
 	post func(packet []byte, resent bool) // sends a packet, which is post's to keep
 	born time.Time
 
-	mu      sync.Mutex
-	input   [][]byte
-	ready   chan struct{} // holds a token when input was added
-	done    chan struct{}
-	err     error // why it was closed
-	closed  bool
+	mu     sync.Mutex
+	input  [][]byte
+	ready  chan struct{} // holds a token when input was added
+	held   [][]byte      // DATA packets that came before the handshake was done
+	done   chan struct{}
+	closed bool
+	err    error // why it was closed
+	seen   tracker
+}
+
+// tracker is what the packets of an association told so far.
+type tracker struct {
 	ownTag  uint32 // what the peer's packets must carry; 0: not chosen yet
 	peerTag uint32 // what ours carry; 0: not known yet
 	cookie  []byte // of our INIT ACK
 	echoed  bool   // we sent COOKIE ECHO
 	opened  bool   // a packet that ends the handshake has gone to pion
 	proved  bool   // the peer has sent DATA or SACK
-	held    [][]byte
 	sent    bool   // we sent DATA
 	lastTSN uint32 // the latest we sent
 }
@@ -77,28 +82,28 @@ func (c *conn) Write(b []byte) (int, error) {
 	if err != nil || p.has(chunkAbort) {
 		return len(b), nil
 	}
-	c.post(bytes.Clone(b), c.note(p))
+	c.post(bytes.Clone(b), c.seen.note(p))
 	return len(b), nil
 }
 
 // note learns from a packet of ours and reports whether it has DATA that was sent before.
-func (c *conn) note(p sctpPacket) (resent bool) {
+func (s *tracker) note(p sctpPacket) (resent bool) {
 	for _, chunk := range p.chunks {
 		switch chunk.kind() {
 		case chunkInit, chunkInitAck:
-			c.ownTag = chunk.initTag()
+			s.ownTag = chunk.initTag()
 			chunk.params(func(kind int, value []byte) {
 				if kind == paramCookie {
-					c.cookie = bytes.Clone(value)
+					s.cookie = bytes.Clone(value)
 				}
 			})
 		case chunkCookieEcho:
-			c.echoed = true
+			s.echoed = true
 		case chunkData:
-			if c.sent && int32(chunk.tsn()-c.lastTSN) <= 0 {
+			if s.sent && int32(chunk.tsn()-s.lastTSN) <= 0 {
 				resent = true
 			} else {
-				c.sent, c.lastTSN = true, chunk.tsn()
+				s.sent, s.lastTSN = true, chunk.tsn()
 			}
 		}
 	}
@@ -111,9 +116,9 @@ func (c *conn) accept(p sctpPacket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	data := p.has(chunkData)
-	c.proved = c.proved || data || p.has(chunkSack)
-	ends := c.ends(p)
-	if data && !c.opened && !ends {
+	c.seen.proved = c.seen.proved || data || p.has(chunkSack)
+	ends := c.seen.ends(p)
+	if data && !c.seen.opened && !ends {
 		if len(c.held) >= maxHeld {
 			return false
 		}
@@ -121,8 +126,8 @@ func (c *conn) accept(p sctpPacket) bool {
 		return true
 	}
 	ok := c.push(p.bytes())
-	if ends && !c.opened {
-		c.opened = true
+	if ends && !c.seen.opened {
+		c.seen.opened = true
 		for _, packet := range c.held {
 			ok = c.push(packet) && ok
 		}
@@ -132,15 +137,15 @@ func (c *conn) accept(p sctpPacket) bool {
 }
 
 // ends reports whether a packet completes the handshake.
-func (c *conn) ends(p sctpPacket) bool {
+func (s *tracker) ends(p sctpPacket) bool {
 	for _, chunk := range p.chunks {
 		switch chunk.kind() {
 		case chunkCookieEcho:
-			if len(c.cookie) > 0 && bytes.Equal(chunk[4:], c.cookie) {
+			if len(s.cookie) > 0 && bytes.Equal(chunk[4:], s.cookie) {
 				return true
 			}
 		case chunkCookieAck:
-			if c.echoed {
+			if s.echoed {
 				return true
 			}
 		}
@@ -152,7 +157,7 @@ func (c *conn) ends(p sctpPacket) bool {
 func (c *conn) acceptInit(p sctpPacket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.peerTag = p.chunks[0].initTag()
+	c.seen.peerTag = p.chunks[0].initTag()
 	return c.push(sctpPacket{tag: p.tag, chunks: []sctpChunk{p.chunks[0].bare()}}.bytes())
 }
 
@@ -168,11 +173,11 @@ func (c *conn) push(packet []byte) bool {
 	return true
 }
 
-// tags returns our and the peer's tag as far as known.
-func (c *conn) tags() (own, peer uint32, proved bool) {
+// told returns what is known of the association.
+func (c *conn) told() tracker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ownTag, c.peerTag, c.proved
+	return c.seen
 }
 
 // end closes the connection; the first reason is kept.

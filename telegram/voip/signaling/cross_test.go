@@ -115,6 +115,7 @@ func cross(t *testing.T, version string, n *network, count int, limit time.Durat
 		})
 	}
 	start := time.Now()
+	pauses := rand.New(rand.NewPCG(uint64(count), 5))
 	for i := range count {
 		for _, s := range []*side{caller, callee} {
 			if err := s.Send([]byte(message(i))); err != nil {
@@ -122,7 +123,7 @@ func cross(t *testing.T, version string, n *network, count int, limit time.Durat
 			}
 		}
 		if i%3 == 0 {
-			time.Sleep(time.Duration(n.random.IntN(300)) * time.Millisecond)
+			time.Sleep(time.Duration(pauses.IntN(300)) * time.Millisecond)
 		}
 	}
 	for time.Since(start) < limit && (len(caller.received()) < count || len(callee.received()) < count) {

@@ -43,8 +43,8 @@ func (k *carrier) receiveInit(p sctpPacket) {
 	}
 	a := k.live
 	if a.sctp != nil {
-		_, peer, proved := a.conn.tags()
-		if tag == peer && (proved || time.Since(a.since) < repeatedInit) {
+		told := a.conn.told()
+		if tag == told.peerTag && (told.proved || time.Since(a.since) < repeatedInit) {
 			k.c.drop(errForeign)
 			return
 		}
@@ -61,7 +61,7 @@ func (k *carrier) receiveInit(p sctpPacket) {
 
 // receiveInitAck takes the answer to our INIT.
 func (k *carrier) receiveInitAck(p sctpPacket) {
-	own, _, _ := k.live.conn.tags()
+	own := k.live.conn.told().ownTag
 	if len(p.chunks) != 1 || own == 0 || p.tag != own || !k.live.dial || k.live.sctp != nil {
 		k.c.drop(errForeign)
 		return
@@ -109,11 +109,11 @@ func (k *carrier) byTag(p sctpPacket) *association {
 		if a == nil {
 			continue
 		}
-		own, peer, _ := a.conn.tags()
-		if own != 0 && p.tag == own {
+		told := a.conn.told()
+		if told.ownTag != 0 && p.tag == told.ownTag {
 			return a
 		}
-		if first := p.chunks[0]; first.kind() == chunkAbort && first[1]&reflected != 0 && peer != 0 && p.tag == peer {
+		if first := p.chunks[0]; first.kind() == chunkAbort && first[1]&reflected != 0 && told.peerTag != 0 && p.tag == told.peerTag {
 			return a
 		}
 	}

@@ -43,6 +43,11 @@ type channel struct {
 
 	started, closed atomic.Bool
 
+	counters
+}
+
+// counters is what may be asked of a channel at any time.
+type counters struct {
 	mu    sync.Mutex
 	peer  Peer
 	stats Stats
@@ -95,14 +100,14 @@ func (c *channel) Receive(packet []byte) {
 }
 
 // Peer implements Channel.
-func (c *channel) Peer() Peer {
+func (c *counters) Peer() Peer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.peer
 }
 
 // Stats implements Channel.
-func (c *channel) Stats() Stats {
+func (c *counters) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stats
@@ -117,7 +122,7 @@ func (c *channel) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.transmit(ctx) })
 	if c.sctp != nil {
-		c.sctp.open(ctx)
+		c.sctp.open()
 	}
 	c.loop(ctx)
 	c.closed.Store(true)
@@ -236,7 +241,7 @@ func deflate(message []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func (c *channel) count(f func(*Stats)) {
+func (c *counters) count(f func(*Stats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.stats)
@@ -273,7 +278,7 @@ func (c *channel) failed(err error) {
 	c.log.Warn("signaling message lost", "error", err)
 }
 
-func (c *channel) setPeer(p Peer) {
+func (c *counters) setPeer(p Peer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p != PeerUnknown {

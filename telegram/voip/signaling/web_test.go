@@ -338,6 +338,34 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// TestBroken: an association that ends on our side alone is opened again, and what was under way is repeated.
+func TestBroken(t *testing.T) {
+	for _, role := range []Role{Caller, Callee} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &network{delay: 60 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+			s, w := web(t, role, n, 0, func(s *side, w *webPeer) {
+				w.send(message(0))
+				_ = s.Send([]byte(message(0)))
+				time.Sleep(5 * time.Second)
+				_ = s.Send([]byte(message(1)))
+				k := s.Channel.(*channel).sctp
+				k.mu.Lock()
+				k.live.conn.end(errConn)
+				k.mu.Unlock()
+				_ = s.Send([]byte(message(2)))
+				time.Sleep(5 * time.Second)
+				w.send(message(1))
+			})
+			got, _ := w.received()
+			wantAll(t, role.String()+": web", got, 3)
+			wantAll(t, role.String()+": channel", s.received(), 2)
+			if stats := s.Stats(); stats.Associations != 3 {
+				t.Errorf("stats are %+v", stats)
+			}
+		})
+	}
+}
+
 // TestRefused: a peer that aborts every handshake is not flooded.
 func TestRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
