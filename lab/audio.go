@@ -199,33 +199,42 @@ func (a *Audio) Forget() {
 	a.recorder = recorder{}
 }
 
-// WaitTone waits until the recording shows at least length of a tone of hz from now on, and returns the judgement of
-// that part. When ctx ends first the error carries what was heard instead.
+// WaitTone waits until the newest length (at least 100 ms) of what has come since the call is a clear tone of hz without
+// a gap, and returns the judgement of that part. When ctx or the call ends first, the error tells what was heard.
 func (a *Audio) WaitTone(ctx context.Context, hz float64, length time.Duration) (ToneResult, error) {
+	length = max(length, 5*frameTime)
 	a.mu.Lock()
 	from := len(a.recorder.recording.PCM)
 	a.mu.Unlock()
 	tick := time.NewTicker(5 * frameTime)
 	defer tick.Stop()
 	for {
-		r := a.judgeFrom(from, hz)
-		if r.First >= 0 && r.Last-r.First >= length {
-			return r, nil
+		newest := a.judge(from, length, hz)
+		if newest.Clear() && len(newest.Gaps) == 0 && newest.Last-newest.First >= length-2*frameTime {
+			return newest, nil
 		}
 		select {
 		case <-tick.C:
+			continue
 		case <-a.stop:
-			return r, fmt.Errorf("wait for a tone of %.0f Hz: the call has ended; heard %s", hz, r)
+			all := a.judge(from, 0, hz)
+			return all, fmt.Errorf("wait for a tone of %.0f Hz: the call has ended; heard %s", hz, all)
 		case <-ctx.Done():
-			return r, fmt.Errorf("wait for a tone of %.0f Hz: %w; heard %s", hz, ctx.Err(), r)
+			all := a.judge(from, 0, hz)
+			return all, fmt.Errorf("wait for a tone of %.0f Hz: %w; heard %s", hz, ctx.Err(), all)
 		}
 	}
 }
 
-func (a *Audio) judgeFrom(from int, hz float64) ToneResult {
+// judge analyses the newest length of the recording behind sample from; 0 means all of it.
+func (a *Audio) judge(from int, length time.Duration, hz float64) ToneResult {
 	a.mu.Lock()
 	all := a.recorder.recording.PCM
-	pcm := slices.Clone(all[min(from, len(all)):])
+	pcm := all[min(from, len(all)):]
+	if n := int(length * sampleRate / time.Second); n > 0 && n < len(pcm) {
+		pcm = pcm[len(pcm)-n:]
+	}
+	pcm = slices.Clone(pcm)
 	a.mu.Unlock()
 	return AnalyseTone(pcm, sampleRate, hz)
 }
