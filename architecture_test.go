@@ -17,8 +17,11 @@ import (
 
 const module = "github.com/tgtrunk/tgtrunk"
 
-// anything in a list of rooms stands for every room but the command and the test suite.
+// anything in a list of rooms stands for every room but the command and what only tests import.
 const anything = "..."
+
+// forTests are packages that no code imports but tests, by their full name.
+var forTests = []string{"bridge/trunktest", "telegram/cloud/tdjson"}
 
 // room is what the code of one folder, and of the folders below it that are no room of their own, may import from the
 // module. A name that ends with /... stands for a room with all below it.
@@ -43,11 +46,11 @@ var rooms = map[string]room{
 	"telegram/cloud/phone": {live: []string{"telegram/cloud/...", "telegram/calls", "telegram/voip", "media/..."}},
 	"lab":                  {live: []string{anything}, tests: []string{"bridge/trunktest"}},
 	"cmd":                  {live: []string{anything}, tests: []string{"bridge/trunktest"}},
-	".":                    {}, // this test
+	".":                    {tests: []string{anything}}, // tests of what lies at the root
 }
 
-// homes says in which rooms, with all below them, a foreign import may stand. The longest name decides. Nothing else
-// foreign is imported but golang.org/x, and goleak in tests.
+// homes says in which rooms, with all below them, a foreign import may stand; "." is the root's own tests, goleak may
+// stand in every test. The longest name decides, and what has none is not imported.
 var homes = map[string][]string{
 	"C":                            {"media"},
 	"github.com/CyCoreSystems/ari": {"ari"},
@@ -63,22 +66,24 @@ var homes = map[string][]string{
 	"github.com/redis/go-redis":    {"store"},
 	"github.com/goccy/go-yaml":     {"config", "telegram/cloud"},
 	"go.uber.org/goleak":           {"bridge/trunktest"},
-	"golang.org/x":                 {"."},
+	"golang.org/x":                 {anything},
+	"github.com/ebitengine/purego": {"telegram/cloud/tdjson"},
+	"github.com/compose-spec":      {"."}, // docker-compose.yml against its schema
 }
 
 // refused are names that say nothing of what a package does.
 var refused = []string{"util", "utils", "common", "helper", "helpers", "manager", "types", "models", "core", "misc", "internal"}
 
-// under reports whether folder is dir or below it; every folder is below ".".
+// under reports whether folder is dir or below it; nothing is below ".".
 func under(folder, dir string) bool {
-	return dir == "." || folder == dir || strings.HasPrefix(folder, dir+"/")
+	return folder == dir || strings.HasPrefix(folder, dir+"/")
 }
 
 // roomOf returns the room that a folder belongs to; "" for none.
 func roomOf(folder string) string {
 	best := ""
 	for name := range rooms {
-		if (name != "." || folder == ".") && under(folder, name) && len(name) > len(best) {
+		if under(folder, name) && len(name) > len(best) {
 			best = name
 		}
 	}
@@ -104,7 +109,7 @@ func complaint(folder string, test bool, imported string) string {
 		return fmt.Sprintf("%s has no home in this house", imported)
 	case test && best == "go.uber.org/goleak":
 		return ""
-	case !slices.ContainsFunc(homes[best], func(home string) bool { return under(folder, home) }):
+	case !slices.ContainsFunc(homes[best], func(home string) bool { return home == anything || under(folder, home) }):
 		return fmt.Sprintf("%s is only for %v", best, homes[best])
 	}
 	return ""
@@ -120,12 +125,15 @@ func aboutRoom(folder string, test bool, imported string) string {
 	if test {
 		allowed = slices.Concat(allowed, rooms[name].tests, []string{name + "/..."})
 	}
+	if !test && slices.Contains(forTests, imported) {
+		return imported + " is only for tests"
+	}
 	for _, a := range allowed {
 		tree, whole := strings.CutSuffix(a, "/...")
 		switch {
-		case a == anything && !under(imported, "cmd") && imported != "bridge/trunktest":
+		case a == imported, whole && under(imported, tree):
 			return ""
-		case a == imported, whole && under(imported, tree) && imported != "bridge/trunktest":
+		case a == anything && !under(imported, "cmd"):
 			return ""
 		}
 	}
@@ -245,6 +253,9 @@ func TestPlanIsNotEmpty(t *testing.T) {
 		{"lab", false, "cmd/tgtrunk", true},
 		{"lab/stage", false, "ari", false},
 		{"lab", false, "bridge/trunktest", true},
+		{"lab", true, "bridge/trunktest", false},
+		{"telegram/cloud", false, "telegram/cloud/tdjson", true},
+		{"telegram/cloud", true, "telegram/cloud/tdjson", false},
 		{"cmd/tgtrunk", false, "telegram", false},
 		{"cmd/tgtrunk", false, "bridge/trunktest", true},
 		{"newroom", false, "bridge", true},
@@ -284,6 +295,11 @@ func TestForeignHomes(t *testing.T) {
 		{"media", "C", false},
 		{"telegram/voip", "C", true},
 		{"routing", "github.com/example/anything", true},
+		{".", "github.com/compose-spec/compose-go/v2/cli", false},
+		{"cmd/tgtrunk", "github.com/compose-spec/compose-go/v2/cli", true},
+		{"telegram/cloud/tdjson", "github.com/ebitengine/purego", false},
+		{"telegram/cloud", "github.com/ebitengine/purego", true},
+		{".", "github.com/gotd/td/tg", true},
 		{"routing", "golang.org/x/text", false},
 		{"routing", "net/http", false},
 	} {
