@@ -126,7 +126,7 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 		link, err := ari.New(ari.Options{
 			Name: p.Name, URL: p.Asterisk.URL, Username: p.Asterisk.Username, Password: p.Asterisk.Password.Reveal(),
 			App: p.Asterisk.App, Media: ari.MediaOptions{Listen: p.Asterisk.RTP.Listen, Advertise: p.Asterisk.RTP.Advertise},
-			RequestTimeout: p.Asterisk.Timeout, Log: log.With("trunk", p.Name),
+			RequestTimeout: p.Asterisk.Timeout, Log: log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("pbx %s: %w", p.Name, err)

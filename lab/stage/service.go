@@ -75,8 +75,8 @@ routes:
 records: {file: {{.Dir}}/calls.jsonl}
 `))
 
-// dialplan is what an administrator would write (README.md shows the same).
-const dialplan = `
+// Dialplan is what an administrator would write (README.md shows the same).
+const Dialplan = `
 exten => _[*+0-9a-zA-Z].,1,Stasis(tgtrunk,${EXTEN})
  same => n,NoOp(${TGTRUNK_STATUS} ${TGTRUNK_REASON})
  same => n,Hangup(${TGTRUNK_CAUSE})
