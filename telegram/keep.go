@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	gotdsession "github.com/gotd/td/session"
 	"github.com/gotd/td/telegram/updates"
 
 	"github.com/tgtrunk/tgtrunk/store"
 )
+
+const storeIn = 5 * time.Second
 
 // keep is the account's part of the store. All keys begin with "telegram/<name>/".
 type keep struct {
@@ -30,8 +33,11 @@ func (k keep) LoadSession(ctx context.Context) ([]byte, error) {
 	return e.Value, err
 }
 
-// StoreSession implements gotd's session.Storage.
+// StoreSession implements gotd's session.Storage. It is not given up half-way: a key that Telegram knows and we do not
+// is a login lost.
 func (k keep) StoreSession(ctx context.Context, data []byte) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeIn)
+	defer cancel()
 	_, err := k.store.Put(ctx, k.key("session"), data, store.Put{})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gotd/td/telegram"
@@ -49,12 +50,13 @@ const loginTries = 3
 // Login logs the account in and keeps the session in the store. An account that is logged in already stays so. It must
 // not run while another process has the store; in the same process the account's Run goes on with the new session.
 func (a *Account) Login(ctx context.Context, ui LoginUI) error {
-	l := &login{ui: ui, phone: a.opts.Phone, accepted: make(chan struct{}, 1)}
+	l := &login{ui: ui, phone: a.opts.Phone, accepted: make(chan struct{}, 1), kept: &witness{keep: a.keep, moved: make(chan struct{}, 1)}}
 	o := telegram.Options{
-		SessionStorage: a.keep,
-		UpdateHandler:  telegram.UpdateHandlerFunc(l.update),
-		Device:         telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
-		Logger:         demoted{a.log},
+		SessionStorage:    l.kept,
+		OnConnectionState: l.kept.connection,
+		UpdateHandler:     telegram.UpdateHandlerFunc(l.update),
+		Device:            telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
+		Logger:            demoted{a.log},
 	}
 	a.opts.Server.direct(&o)
 	client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
@@ -80,6 +82,63 @@ type login struct {
 	phone    string
 	app      tg.AuthExportLoginTokenRequest
 	accepted chan struct{} // holds a token when a QR code has been scanned
+	kept     *witness
+}
+
+// witness is the session storage of a login. The client stores the key of each connection behind our back, perhaps
+// after all questions have been answered.
+type witness struct {
+	keep
+	moved chan struct{} // holds a token when a count has changed
+
+	mu          sync.Mutex
+	connections int
+	stored      int
+}
+
+// StoreSession implements gotd's session.Storage.
+func (w *witness) StoreSession(ctx context.Context, data []byte) error {
+	if err := w.keep.StoreSession(ctx, data); err != nil {
+		return err
+	}
+	w.count(&w.stored)
+	return nil
+}
+
+func (w *witness) connection(s telegram.ConnectionState) {
+	if s == telegram.ConnectionStateReady {
+		w.count(&w.connections)
+	}
+}
+
+func (w *witness) count(what *int) {
+	w.mu.Lock()
+	*what++
+	w.mu.Unlock()
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+}
+
+func (w *witness) done() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stored > 0 && w.stored >= w.connections
+}
+
+// wait waits until the session of the newest connection has been stored.
+func (w *witness) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*storeIn)
+	defer cancel()
+	for !w.done() {
+		select {
+		case <-w.moved:
+		case <-ctx.Done():
+			return fmt.Errorf("store the session: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // update hears that the QR code has been scanned.
@@ -110,6 +169,9 @@ func (l *login) run(ctx context.Context) error {
 		return fmt.Errorf("ask who we are: %w", err)
 	}
 	if status.Authorized {
+		if err := l.kept.wait(ctx); err != nil {
+			return err
+		}
 		l.ui.Notice("already logged in as " + describe(status.User))
 		return nil
 	}
@@ -131,6 +193,9 @@ func (l *login) run(ctx context.Context) error {
 	self, err := l.client.Self(ctx)
 	if err != nil {
 		return fmt.Errorf("ask who we are: %w", err)
+	}
+	if err := l.kept.wait(ctx); err != nil {
+		return err
 	}
 	l.ui.Notice("logged in as " + describe(self))
 	if digits(l.phone) != "" && digits(self.Phone) != digits(l.phone) {

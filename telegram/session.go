@@ -12,6 +12,7 @@ import (
 	gotdlog "github.com/gotd/log"
 	"github.com/gotd/td/bin"
 	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/telegram/dcs"
 	"github.com/gotd/td/telegram/updates"
 	"github.com/gotd/td/tg"
@@ -142,6 +143,9 @@ func (a *Account) open(ctx context.Context, client *telegram.Client, accept func
 	asking, cancel := context.WithTimeout(ctx, selfIn)
 	defer cancel()
 	self, err := client.Self(asking)
+	if auth.IsUnauthorized(err) { // SESSION_PASSWORD_NEEDED as well: a login that was not finished
+		return nil, fmt.Errorf("%w: %w", ErrLoggedOut, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask who we are: %w", err)
 	}
