@@ -110,7 +110,7 @@ type Numbers struct {
 
 // Limits protects the machine and the account.
 type Limits struct {
-	Calls int `yaml:"calls"` // calls at once; further ones are refused with Q.850 42
+	Calls int `yaml:"calls"` // calls at once; further ones are refused with Q.850 34
 }
 
 // Records says where the line that remains of each call goes.
