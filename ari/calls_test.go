@@ -135,12 +135,12 @@ func TestInboundBare(t *testing.T) {
 	ended(t, offer.Leg, bridge.Busy)
 }
 
-// TestInboundAlreadyAnswered: a channel the dialplan answered is not rung for ever, and goes on when the call fails.
+// TestInboundAlreadyAnswered: a channel the dialplan answered carries audio, and goes on in the dialplan when the call
+// fails. (TestPhoneRung rings one; a Local channel whose other half runs Echo would send the ringing back.)
 func TestInboundAlreadyAnswered(t *testing.T) {
 	r := newRig(t, sharedAsterisk(t))
 	r.cli("channel originate Local/5553@answered/n extension echo@lab")
 	leg := r.offer().Leg
-	leg.Ring()
 	leg.Answer()
 	next[bridge.Answered](t, leg)
 	flow := next[bridge.Media](t, leg).Flow

@@ -207,7 +207,7 @@ func TestMediaFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
 			o := fakeOptions(f)
-			o.RequestTimeout = 300 * time.Millisecond
+			o.RequestTimeout = time.Second
 			c.spoil(f)
 			b := newBench(t, f, o)
 			b.run(t)

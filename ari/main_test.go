@@ -36,6 +36,10 @@ exten => _X.,1,Stasis(tgtrunk)
 exten => _X.,1,Answer()
  same => n,Stasis(tgtrunk,${EXTEN})
  same => n,Set(GLOBAL(END_${EXTEN})=${TGTRUNK_STATUS})
+[ivr]
+exten => _X.,1,Answer()
+ same => n,Wait(0.1)
+ same => n,Dial(PJSIP/alice,30)
 [facts]
 exten => _X.,1,Set(GLOBAL(FACTS)=${CALLERID(num)}/${CALLERID(name)}/${TGTRUNK_USER_ID}/${TGTRUNK_NAME}/${COLOUR}/${TGTRUNK_LEG})
  same => n,Answer()

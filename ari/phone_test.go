@@ -8,6 +8,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/media/tone"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -226,6 +227,9 @@ func TestPhoneTransfers(t *testing.T) {
 	flow := next[bridge.Media](t, leg).Flow
 	heard := listen(flow)
 	heard.hear(t, 600)
+	if err := c.WaitAnswered(soon(t)); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Transfer(soon(t), "tone440"); err != nil {
 		t.Fatal(err)
 	}
@@ -234,6 +238,30 @@ func TestPhoneTransfers(t *testing.T) {
 	}
 	defer play(flow, 900, 8000)()
 	heard.hear(t, 440)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestAnsweredIVR: a dialplan that answers and then calls a phone lets us hear ringing, then the phone.
+func TestAnsweredIVR(t *testing.T) {
+	r, phone := newPhoneRig(t, "in", lab.PhoneOptions{Tone: 600, Answer: lab.AnswerAfter(time.Second)})
+	leg := r.link.Dial(t.Context(), routing.Target{Context: "ivr", Extension: "100"})
+	next[bridge.Answered](t, leg)
+	flow := next[bridge.Media](t, leg).Flow
+	heard := listen(flow)
+	defer play(flow, 900, 8000)()
+	c, err := phone.NextCall(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.until("ringing tone", func() bool { return tone.RMS(heard.tail(1600)) > 500 })
+	if !c.Outcome().Answered.IsZero() {
+		t.Error("what was heard is no ringing tone: the phone had answered")
+	}
+	heard.hear(t, 600)
+	if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
+		t.Error(err)
+	}
 	leg.Hangup(bridge.CauseOf(bridge.Normal))
 	ended(t, leg, bridge.Normal)
 }
