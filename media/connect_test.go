@@ -121,6 +121,21 @@ func TestPassthroughKeepsOrderAndJoinsSources(t *testing.T) {
 	})
 }
 
+func TestPassthroughStops(t *testing.T) {
+	a, b := &deskFlow{format: opusFormat}, &deskFlow{format: opusFormat}
+	c, err := Connect(a, b, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := a.sink
+	a.hear(0, 0, celtPacket(0))
+	c.Stop()
+	sink.WriteAudio(&Packet{Sequence: 1, Timestamp: 960, Payload: celtPacket(1)}) // a reader that was just delivering
+	if n := len(b.packets()); n != 1 || c.Stats().AtoB.PacketsOut != 1 {
+		t.Errorf("%d packets, want the one before Stop", n)
+	}
+}
+
 func TestG711AndL16AreRecoded(t *testing.T) {
 	narrow := Format{Codec: L16, Rate: 8_000}
 	codes := make([]byte, 240)

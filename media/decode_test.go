@@ -193,6 +193,46 @@ func TestLossIsConcealedAtOnce(t *testing.T) {
 	}
 }
 
+// The lost packet need not be as long as the one before it: its own length is what its redundancy covers.
+func TestLostPacketOfAnotherLengthIsRecovered(t *testing.T) {
+	long, short := speechStream(t, Robust, 16_000, 60*ms, 30), speechStream(t, Robust, 16_000, 20*ms, 30)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		for i := range 10 {
+			phone.hear(uint16(i), uint32(i)*960, short[i])
+			rest(20 * ms)
+		}
+		rest(60 * ms)
+		phone.hear(11, 10*960+2880, long[21])
+		rest(60 * ms)
+		checkSteady(t, pbx)
+		if s := c.Stats().AtoB; s.Concealed != 60*ms || s.FECRecovered != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestRestOfASliceIsNotKeptOverAPause(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 10*ms, 10)
+	talk(t, Format{Codec: PCMU, Rate: 8_000, Ptime: 20 * ms}, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		for i, payload := range stream {
+			stamp := uint32(i) * 480
+			if i >= 5 {
+				stamp += 48_000
+			}
+			phone.hear(uint16(i), stamp, payload)
+			rest(10 * ms)
+			if i == 4 {
+				rest(time.Second)
+			}
+		}
+		// Two slices and a half before the pause, two and a half after.
+		checkSteady(t, pbx, 2)
+		if got := pbx.packets(); len(got) != 4 || got[2].Timestamp-got[0].Timestamp != 5*80+8_000 {
+			t.Errorf("%d packets", len(got))
+		}
+	})
+}
+
 func TestLongLossIsAJump(t *testing.T) {
 	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 30)
 	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {

@@ -26,6 +26,7 @@ func TestReceptionCounts(t *testing.T) {
 		{"reordered", []int{5, 7, 6, 8}, 0, 1, 8, 0},
 		{"repeated, none lost", []int{5, 6, 6, 7}, 0, 1, 7, 0},
 		{"before the first", []int{5, 4, 6}, 0, 1, 6, 0},
+		{"before the first, one lost", []int{5, 3, 6}, 1, 1, 6, 64},
 		{"over the wrap", []int{65534, 65535, 65536, 65538}, 1, 0, 65538, 51},
 		{"a stray", []int{5, 6, 40000, 7}, 0, 0, 7, 0},
 		{"begun anew", []int{5, 6, 8, 40000, 40001, 40002}, 1, 0, 40002, 0},

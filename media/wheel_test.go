@@ -89,6 +89,21 @@ func TestWheelTimerMovesAndCancels(t *testing.T) {
 	})
 }
 
+func TestWheelHasNothingToWaitForWhenAllIsCancelled(t *testing.T) {
+	w := NewWheel()
+	timer := NewWheelTimer(nil)
+	for d := range 300 {
+		w.Schedule(timer, time.Now().Add(time.Duration(d)*wheelSlot))
+		if _, any := w.nextTick(); !any {
+			t.Fatal("a timer is set and nothing is waited for")
+		}
+	}
+	w.Cancel(timer)
+	if tick, any := w.nextTick(); any {
+		t.Errorf("waits for tick %d", tick)
+	}
+}
+
 func TestWheelTimerSetsItselfAgain(t *testing.T) {
 	turning(t, func(w *Wheel) {
 		var timer *WheelTimer
