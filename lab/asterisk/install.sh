@@ -108,7 +108,7 @@ fetch() {
 
 unpack() {
 	say "unpacking"
-	rm -rf root.new
+	rm -rf root.new root.old
 	mkdir root.new
 	while read -r _ file _; do
 		dpkg-deb -x "debs/$file" root.new || { rm -f "debs/$file"; die "unpacking $file: removed it, try again"; }
@@ -116,8 +116,9 @@ unpack() {
 	# Debian makes this link after unpacking, by update-alternatives.
 	ln -sfn en_US_f_Allison root.new/usr/share/asterisk/sounds/en
 	rm -rf root.new/usr/share/doc root.new/usr/share/man root.new/usr/share/locale root.new/usr/lib/*/gconv
-	rm -rf root
+	[ ! -d root ] || mv root root.old # one that runs from there goes on
 	mv root.new root
+	rm -rf root.old
 }
 
 # The command. Its paths are absolute: the prefix cannot be moved.
@@ -125,7 +126,7 @@ link_command() {
 	libs=$(dirname "$(dirname "$(echo "$PWD"/root/usr/lib/*/asterisk/modules)")")
 	loader=$(find root/usr/lib64 root/usr/lib -maxdepth 1 -name 'ld-linux-*.so.*' 2>/dev/null | head -1)
 	[ -n "$loader" ] && [ -d "$libs" ] || die "the unpacked packages have no dynamic loader or no modules"
-	printf '#!/bin/sh\nexec "%s" --library-path "%s" "%s" "$@"\n' \
+	printf '#!/bin/sh\nexec "%s" --inhibit-cache --library-path "%s" "%s" "$@"\n' \
 		"$PWD/$loader" "$libs" "$PWD/root/usr/sbin/asterisk" >bin/asterisk
 	chmod 755 bin/asterisk
 	ln -sfn "$libs/asterisk/modules" modules
@@ -134,10 +135,13 @@ link_command() {
 	[ "$major" -ge 22 ] 2>/dev/null || die "found $version, 22 or later is needed"
 }
 
-missing_libraries() { # of the program and of the modules named in modules.list, if the caller gave one
+# What the program and the modules named in MODULES_CONF, if the caller gave one, lack: one message a line.
+missing_libraries() {
 	{ echo "$PWD/root/usr/sbin/asterisk"; [ ! -r "${MODULES_CONF:-}" ] ||
 		sed -n "s,^load *=>* *,$PWD/modules/,p" "$MODULES_CONF"; } |
-		while read -r file; do "$PWD/$loader" --library-path "$libs" --list "$file" 2>&1 | grep 'not found'; done | sort -u
+		while read -r file; do
+			"$PWD/$loader" --inhibit-cache --library-path "$libs" --list "$file" 2>&1 || :
+		done | sed -n -e 's/.*error while loading shared libraries: //p' -e '/not found/p' | sort -u
 }
 
 installed && exit 0
@@ -166,7 +170,7 @@ unpack
 link_command
 lacking=$(missing_libraries)
 if [ -n "$lacking" ]; then
-	say "libraries are missing, fetching the whole closure: $(echo "$lacking" | awk '{ print $1 }' | tr '\n' ' ')"
+	say "libraries are missing, fetching the whole closure: $(echo "$lacking" | sed 's/[: ].*//' | tr '\n' ' ')"
 	update_index
 	resolve 'nothing-is-left-out'
 	fetch
