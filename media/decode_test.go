@@ -288,6 +288,21 @@ func TestPaddingIsNeitherAudioNorLoss(t *testing.T) {
 	})
 }
 
+func TestPauseAfterPaddingIsNotConcealed(t *testing.T) {
+	stream := opusStream(t, Lean, 48_000, 600, 20*ms, 10)
+	talk(t, ulawFormat, Options{}, func(phone, pbx *deskFlow, c *Connection) {
+		phone.hear(0, 0, stream[0])
+		rest(20 * ms)
+		phone.hear(1, 960, nil)
+		rest(40 * ms)
+		phone.hear(2, 2880, stream[1])
+		checkSteady(t, pbx, 1)
+		if s := c.Stats().AtoB; len(pbx.packets()) != 2 || s.Concealed != 0 {
+			t.Errorf("%d packets, %+v", len(pbx.packets()), s)
+		}
+	})
+}
+
 func TestMutedPhoneResumes(t *testing.T) {
 	stream := opusStream(t, Lean, 48_000, 600, 60*ms, 20)
 	for name, stamps := range map[string]uint32{"timestamps go on": 10 * 48_000, "timestamps stand still": 0} {

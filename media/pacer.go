@@ -64,11 +64,7 @@ func (p *pacer) put(d *direction, pcm []int16, at uint32, marker, urgent bool, e
 		p.flush(d)
 	}
 	if p.filled > 0 && (marker || at != p.partAt+uint32(p.filled)) {
-		if marker { // the rest was for a moment that is long past
-			p.filled = 0
-		} else {
-			p.finish(d, true, time.Time{})
-		}
+		p.filled = 0 // the rest of a slice waits for what joins on; its moment is past
 	}
 	for first := true; len(pcm) > 0; {
 		if p.filled == 0 {
