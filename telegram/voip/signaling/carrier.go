@@ -16,7 +16,8 @@ const (
 	// (13 s with rtoMax); the next one has a new tag and a new TSN.
 	handshakeLimit = 12 * time.Second
 	redialDelay    = time.Second // before an attempt of ours that follows a lost association
-	rtoMax         = 1500        // ms, of INIT, COOKIE ECHO and DATA
+	stuckAfter     = 3 * time.Second
+	rtoMax         = 1500 // ms, of INIT, COOKIE ECHO and DATA
 	mtu            = 1200
 	receiveWindow  = 5 << 20
 	maxSCTPMessage = 262144
@@ -40,7 +41,7 @@ type carrier struct {
 	over    bool // Run ends
 	wg      sync.WaitGroup
 	live    *association
-	next    *association // answers an INIT of a peer that seems to have started anew, while live is up
+	next    *association // may replace live: it answers an INIT of a peer that starts anew, or tries to free one that is stuck
 	retired []uint32     // the peer's tags of former associations
 	written [][]byte     // the latest messages given to an association, encrypted
 	waiting [][]byte     // messages not given to any association yet, encrypted
@@ -164,7 +165,9 @@ func (k *carrier) established(a *association, up *sctp.Association, stream *sctp
 	defer k.mu.Unlock()
 	a.sctp, a.stream, a.since = up, stream, time.Now()
 	if a == k.next {
-		k.retire(k.live)
+		if k.live.sctp != nil {
+			k.retire(k.live)
+		}
 		k.live.conn.end(errForeign)
 		k.live, k.next = a, nil
 	}
@@ -247,22 +250,52 @@ func (k *carrier) redialSoon() {
 	k.c.outgoing.poke() // the goroutine of Run looks at deadline again
 }
 
-// deadline returns when dialAgain is to be called.
-func (k *carrier) deadline() (time.Time, bool) {
+// deadline returns when tick is to be called.
+func (k *carrier) deadline() (at time.Time, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.redial, !k.redial.IsZero()
+	at, ok = k.redial, !k.redial.IsZero()
+	earlier := func(t time.Time, set bool) {
+		if set && (!ok || t.Before(at)) {
+			at, ok = t, true
+		}
+	}
+	earlier(k.live.conn.gap())
+	earlier(k.stuck())
+	return at, ok
 }
 
-// dialAgain replaces an association that waits for an INIT by one that sends it, when that is due.
-func (k *carrier) dialAgain() {
+// stuck returns when an association that a web engine began is taken for stuck. The engine repeats neither COOKIE ECHO
+// nor DATA, and a callee says nothing before the caller, so the loss of COOKIE ECHO or COOKIE ACK would be final; an
+// INIT of ours brings the engine on. k.mu is held.
+func (k *carrier) stuck() (at time.Time, ok bool) {
+	a := k.live
+	told := a.conn.told()
+	switch {
+	case a.dial || k.plain || k.next != nil || told.initAt.IsZero() || !a.conn.isWeb():
+		return at, false
+	case a.sctp == nil:
+		return told.initAt.Add(stuckAfter), true
+	}
+	return a.since.Add(stuckAfter), !told.proved
+}
+
+// tick does what is due.
+func (k *carrier) tick() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.redial.IsZero() || time.Now().Before(k.redial) {
+	now := time.Now()
+	if at, ok := k.live.conn.gap(); ok && !now.Before(at) {
+		k.live.conn.skip()
+	}
+	if at, ok := k.stuck(); ok && !now.Before(at) {
+		k.next = k.start(true) // what comes for the old one until this one is up counts
+	}
+	if k.redial.IsZero() || now.Before(k.redial) {
 		return
 	}
 	k.redial = time.Time{}
-	if k.live.sctp == nil && !k.live.dial && !k.plain {
+	if k.live.sctp == nil && !k.live.dial && k.next == nil && !k.plain {
 		waiting := k.live
 		k.live = k.start(true)
 		waiting.conn.end(errConn)

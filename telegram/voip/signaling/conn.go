@@ -33,29 +33,31 @@ type conn struct {
 	closed bool
 	err    error // why it was closed
 	seen   tracker
+	web    *straight // of a web engine's DATA; nil: the peer is none
 }
 
 // tracker is what the packets of an association told so far.
 type tracker struct {
-	ownTag  uint32 // what the peer's packets must carry; 0: not chosen yet
-	peerTag uint32 // what ours carry; 0: not known yet
-	cookie  []byte // of our INIT ACK
-	echoed  bool   // we sent COOKIE ECHO
-	opened  bool   // a packet that ends the handshake has gone to pion
-	proved  bool   // the peer has sent DATA or SACK
-	sent    bool   // we sent DATA
-	lastTSN uint32 // the latest we sent
+	ownTag  uint32    // what the peer's packets must carry; 0: not chosen yet
+	peerTag uint32    // what ours carry; 0: not known yet
+	initAt  time.Time // when the peer's INIT came last
+	cookie  []byte    // of our INIT ACK
+	echoed  bool      // we sent COOKIE ECHO
+	opened  bool      // a packet that ends the handshake has gone to pion
+	proved  bool      // the peer has sent DATA or SACK
+	sent    bool      // we sent DATA
+	lastTSN uint32    // the latest we sent
 }
 
 func newConn(post func(packet []byte, resent bool)) *conn {
 	return &conn{post: post, born: time.Now(), ready: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Read implements net.Conn: one packet per call.
+// Read implements net.Conn: one packet per call. What came before the end is read first.
 func (c *conn) Read(b []byte) (int, error) {
 	for {
 		c.mu.Lock()
-		if len(c.input) > 0 && !c.closed {
+		if len(c.input) > 0 {
 			packet := c.input[0]
 			c.input = c.input[1:]
 			c.mu.Unlock()
@@ -71,15 +73,12 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // Write implements net.Conn: one packet per call. An ABORT is swallowed: it would end signaling on the peer's side for
-// good, whereas a new association is always possible.
+// good, whereas a new association is always possible. So is what comes after the end, lest it keep pion from reading.
 func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return 0, errConn
-	}
 	p, err := parseSCTP(b)
-	if err != nil || p.has(chunkAbort) {
+	if c.closed || err != nil || p.has(chunkAbort) {
 		return len(b), nil
 	}
 	c.post(bytes.Clone(b), c.seen.note(p))
@@ -118,6 +117,12 @@ func (c *conn) accept(p sctpPacket) bool {
 	data := p.has(chunkData)
 	c.seen.proved = c.seen.proved || data || p.has(chunkSack)
 	ends := c.seen.ends(p)
+	if data && c.web != nil {
+		p = c.straighten(p)
+	}
+	if len(p.chunks) == 0 {
+		return true
+	}
 	if data && !c.seen.opened && !ends {
 		if len(c.held) >= maxHeld {
 			return false
@@ -134,6 +139,36 @@ func (c *conn) accept(p sctpPacket) bool {
 		c.held = nil
 	}
 	return ok
+}
+
+// straighten replaces the DATA of a packet by what may go on now.
+func (c *conn) straighten(p sctpPacket) sctpPacket {
+	q := sctpPacket{tag: p.tag}
+	for _, chunk := range p.chunks {
+		if chunk.kind() == chunkData {
+			q.chunks = append(q.chunks, c.web.add(chunk)...)
+		} else {
+			q.chunks = append(q.chunks, chunk)
+		}
+	}
+	return q
+}
+
+// gap returns when a missing DATA chunk is to be given up.
+func (c *conn) gap() (at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.web == nil || !c.seen.opened {
+		return at, false
+	}
+	return c.web.deadline()
+}
+
+// skip gives a missing DATA chunk up.
+func (c *conn) skip() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.push(sctpPacket{tag: c.seen.ownTag, chunks: c.web.skip()}.bytes())
 }
 
 // ends reports whether a packet completes the handshake.
@@ -157,8 +192,15 @@ func (s *tracker) ends(p sctpPacket) bool {
 func (c *conn) acceptInit(p sctpPacket) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.seen.peerTag = p.chunks[0].initTag()
-	return c.push(sctpPacket{tag: p.tag, chunks: []sctpChunk{p.chunks[0].bare()}}.bytes())
+	first := p.chunks[0]
+	c.seen.peerTag = first.initTag()
+	if first.kind() == chunkInit {
+		c.seen.initAt = time.Now()
+	}
+	if first.engine() == PeerWeb && !c.seen.opened {
+		c.web = newStraight(first.initTSN())
+	}
+	return c.push(sctpPacket{tag: p.tag, chunks: []sctpChunk{first.bare()}}.bytes())
 }
 
 func (c *conn) push(packet []byte) bool {
@@ -178,6 +220,12 @@ func (c *conn) told() tracker {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen
+}
+
+func (c *conn) isWeb() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.web != nil
 }
 
 // end closes the connection; the first reason is kept.

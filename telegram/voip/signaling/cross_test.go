@@ -18,8 +18,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // network is what packets go through from one side to the other, in the fake time of a bubble.
 type network struct {
 	delay, jitter    time.Duration
-	loss, twice      float64 // shares of packets
-	noise            float64 // share of packets that a useless one accompanies
+	loss, twice      float64                  // shares of packets
+	noise            float64                  // share of packets that a useless one accompanies
+	lose             func(packet []byte) bool // further packets that are lost
 	random           *rand.Rand
 	mu               sync.Mutex
 	carried, dropped int
@@ -58,7 +59,7 @@ func (n *network) carry(ctx context.Context, packet []byte, to func([]byte), for
 			send(foreign())
 		}
 	}
-	if n.random.Float64() < n.loss {
+	if n.random.Float64() < n.loss || n.lose != nil && n.lose(packet) {
 		n.dropped++
 		return
 	}

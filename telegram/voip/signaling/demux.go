@@ -59,15 +59,15 @@ func (k *carrier) receiveInit(p sctpPacket) {
 	}
 }
 
-// receiveInitAck takes the answer to our INIT.
+// receiveInitAck takes the answer to an INIT of ours.
 func (k *carrier) receiveInitAck(p sctpPacket) {
-	own := k.live.conn.told().ownTag
-	if len(p.chunks) != 1 || own == 0 || p.tag != own || !k.live.dial || k.live.sctp != nil {
+	a := k.byTag(p)
+	if len(p.chunks) != 1 || a == nil || !a.dial || a.sctp != nil {
 		k.c.drop(errForeign)
 		return
 	}
 	k.c.setPeer(p.chunks[0].engine())
-	if !k.live.conn.acceptInit(p) {
+	if !a.conn.acceptInit(p) {
 		k.c.drop(errOverflow)
 	}
 }
@@ -157,4 +157,4 @@ func (f *sctpFrame) receive(packet []byte) {
 }
 
 func (f *sctpFrame) deadline() (time.Time, bool) { return f.carrier.deadline() }
-func (f *sctpFrame) tick()                       { f.carrier.dialAgain() }
+func (f *sctpFrame) tick()                       { f.carrier.tick() }

@@ -97,6 +97,9 @@ func (c sctpChunk) sound() bool {
 // initTag is the initiate tag of an INIT or INIT ACK: the verification tag its sender wants to see.
 func (c sctpChunk) initTag() uint32 { return binary.BigEndian.Uint32(c[4:]) }
 
+// initTSN is the TSN that the sender of an INIT or INIT ACK begins with.
+func (c sctpChunk) initTSN() uint32 { return binary.BigEndian.Uint32(c[16:]) }
+
 // tsn is the transmission sequence number of a DATA chunk.
 func (c sctpChunk) tsn() uint32 { return binary.BigEndian.Uint32(c[4:]) }
 
