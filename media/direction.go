@@ -52,7 +52,7 @@ func (d *direction) send(entered time.Time) {
 // locate places a packet and counts what there is to count; ok is false for one that is not to be played.
 func (d *direction) locate(p *Packet, length int64, now time.Time) (at place, ok bool) {
 	d.stats.PacketsIn++
-	first := !d.line.started
+	first := !d.line.started()
 	at = d.line.place(p, length, now)
 	switch at.standing {
 	case late:

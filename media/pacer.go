@@ -16,17 +16,19 @@ type pacer struct {
 	wheel *Wheel
 	timer *WheelTimer
 
-	part   []int16 // the slice being filled; its length is the slice size
-	filled int
-	partAt uint32 // timestamp of the slice being filled
-	marker bool   // of the slice being filled
-
-	payload []byte  // what is sent at once
-	queue   []slice // ring
-	head    int
-	waiting int
-	due     time.Time // when the slice at head is due
+	part    partial
+	payload []byte // what is sent at once
+	queue   sliceQueue
+	due     time.Time // when the next slice is due
 	number  uint16    // sequence number of the next packet
+}
+
+// partial is the slice that is being filled.
+type partial struct {
+	pcm    []int16 // its length is the slice size
+	filled int
+	at     uint32 // timestamp
+	marker bool
 }
 
 // slice is a packet that waits.
@@ -36,6 +38,29 @@ type slice struct {
 	at      uint32
 	marker  bool
 	entered time.Time
+}
+
+// sliceQueue is a ring of slices.
+type sliceQueue struct {
+	slots   []slice
+	head    int
+	waiting int
+}
+
+func (q *sliceQueue) full() bool { return q.waiting == len(q.slots) }
+
+// push returns the slot behind the last; there must be one.
+func (q *sliceQueue) push() *slice {
+	s := &q.slots[(q.head+q.waiting)%len(q.slots)]
+	q.waiting++
+	return s
+}
+
+// pop returns the oldest slice, valid until the next push; there must be one.
+func (q *sliceQueue) pop() *slice {
+	s := &q.slots[q.head]
+	q.head, q.waiting = (q.head+1)%len(q.slots), q.waiting-1
+	return s
 }
 
 func newPacer(to Format, wheel *Wheel, fire func(time.Time)) pacer {
@@ -48,11 +73,11 @@ func newPacer(to Format, wheel *Wheel, fire func(time.Time)) pacer {
 	p := pacer{
 		shape: shape, rate: to.Rate, exact: to.Ptime == length,
 		wheel: wheel, timer: NewWheelTimer(fire),
-		part: make([]int16, size), payload: make([]byte, size*shape.bytes),
-		queue: make([]slice, max(int(maxPaced/length), 1)),
+		part: partial{pcm: make([]int16, size)}, payload: make([]byte, size*shape.bytes),
+		queue: sliceQueue{slots: make([]slice, max(int(maxPaced/length), 1))},
 	}
-	for i := range p.queue {
-		p.queue[i].payload = make([]byte, size*shape.bytes)
+	for i := range p.queue.slots {
+		p.queue.slots[i].payload = make([]byte, size*shape.bytes)
 	}
 	return p
 }
@@ -63,44 +88,47 @@ func (p *pacer) put(d *direction, pcm []int16, at uint32, marker, urgent bool, e
 	if urgent {
 		p.flush(d)
 	}
-	if p.filled > 0 && (marker || at != p.partAt+uint32(p.filled)) {
-		p.filled = 0 // the rest of a slice waits for what joins on; its moment is past
+	part := &p.part
+	if part.filled > 0 && (marker || at != part.at+uint32(part.filled)) {
+		part.filled = 0 // the rest of a slice waits for what joins on; its moment is past
 	}
 	for first := true; len(pcm) > 0; {
-		if p.filled == 0 {
-			p.partAt, p.marker = at, marker
+		if part.filled == 0 {
+			part.at, part.marker = at, marker
 			marker = false
 		}
-		n := copy(p.part[p.filled:], pcm)
-		p.filled, pcm, at = p.filled+n, pcm[n:], at+uint32(n)
-		if p.filled < len(p.part) && p.exact {
+		n := copy(part.pcm[part.filled:], pcm)
+		part.filled, pcm, at = part.filled+n, pcm[n:], at+uint32(n)
+		if part.filled < len(part.pcm) && p.exact {
 			return
 		}
-		if first && p.waiting == 0 {
+		free := first && p.queue.waiting == 0
+		if free {
 			p.due = entered
 		}
-		p.finish(d, urgent || first && p.waiting == 0, entered)
+		p.finish(d, urgent || free, entered)
 		first, entered = false, time.Time{}
 	}
 }
 
 // finish closes the slice being filled and sends it, now or in its turn.
 func (p *pacer) finish(d *direction, now bool, entered time.Time) {
-	pcm := p.part[:p.filled]
-	p.filled = 0
+	pcm := p.part.pcm[:p.part.filled]
+	p.part.filled = 0
 	size := len(pcm) * p.shape.bytes
 	if now {
 		p.shape.pack(p.payload[:size], pcm)
-		p.emit(d, Packet{Timestamp: p.partAt, Marker: p.marker, Payload: p.payload[:size]}, entered)
+		p.emit(d, Packet{Timestamp: p.part.at, Marker: p.part.marker, Payload: p.payload[:size]}, entered)
 		return
 	}
-	if p.waiting == len(p.queue) {
-		p.drop(d)
+	if p.queue.full() {
+		p.queue.pop() // its time goes with it, so that the others catch up
+		d.stats.SlicesDropped++
 	}
-	s := &p.queue[(p.head+p.waiting)%len(p.queue)]
-	s.size, s.at, s.marker, s.entered = size, p.partAt, p.marker, entered
+	s := p.queue.push()
+	s.size, s.at, s.marker, s.entered = size, p.part.at, p.part.marker, entered
 	p.shape.pack(s.payload[:size], pcm)
-	if p.waiting++; p.waiting == 1 {
+	if p.queue.waiting == 1 {
 		p.wheel.Schedule(p.timer, p.due)
 	}
 }
@@ -117,29 +145,22 @@ func (p *pacer) emit(d *direction, pkt Packet, entered time.Time) {
 
 // turn sends what is due at now, and sets the timer for what is not.
 func (p *pacer) turn(d *direction, now time.Time) {
-	for p.waiting > 0 && !p.due.After(now) {
-		p.pop(d)
+	for p.queue.waiting > 0 && !p.due.After(now) {
+		p.emitNext(d)
 	}
-	if p.waiting > 0 {
+	if p.queue.waiting > 0 {
 		p.wheel.Schedule(p.timer, p.due)
 	}
 }
 
 // flush sends all that waits.
 func (p *pacer) flush(d *direction) {
-	for p.waiting > 0 {
-		p.pop(d)
+	for p.queue.waiting > 0 {
+		p.emitNext(d)
 	}
 }
 
-func (p *pacer) pop(d *direction) {
-	s := &p.queue[p.head]
-	p.head, p.waiting = (p.head+1)%len(p.queue), p.waiting-1
+func (p *pacer) emitNext(d *direction) {
+	s := p.queue.pop()
 	p.emit(d, Packet{Timestamp: s.at, Marker: s.marker, Payload: s.payload[:s.size]}, s.entered)
-}
-
-// drop throws the oldest slice away, and its time with it.
-func (p *pacer) drop(d *direction) {
-	p.head, p.waiting = (p.head+1)%len(p.queue), p.waiting-1
-	d.stats.SlicesDropped++
 }

@@ -48,10 +48,15 @@ type RTPPort struct {
 	strangers atomic.Uint64
 	malformed atomic.Uint64
 
-	packet rtp.Packet // reader only, as all below
-	audio  Packet
-	warned time.Time // last log line about a stranger
-	unsaid uint64    // strangers since then
+	reader rtpReader
+}
+
+// rtpReader is what only the port's goroutine touches.
+type rtpReader struct {
+	packet rtp.Packet // the one in hand
+	audio  Packet     // the same, as the sink gets it
+	warned time.Time  // last log line about a stranger
+	unsaid uint64     // strangers since then
 }
 
 // ListenRTP opens the socket and starts its reader, which Close ends.
@@ -210,20 +215,21 @@ func (p *RTPPort) handle(datagram []byte, from netip.AddrPort, now time.Time) {
 	if isRTCP(datagram) {
 		return
 	}
-	if len(datagram) < 1 || datagram[0]>>6 != 2 || p.packet.Unmarshal(datagram) != nil {
+	if len(datagram) < 1 || datagram[0]>>6 != 2 || p.reader.packet.Unmarshal(datagram) != nil {
 		p.malformed.Add(1)
 		return
 	}
-	flow.receive(&p.packet, &p.audio, now)
+	flow.receive(&p.reader.packet, &p.reader.audio, now)
 }
 
 func (p *RTPPort) stranger(from netip.AddrPort, now time.Time) {
 	p.strangers.Add(1)
-	if p.unsaid++; now.Sub(p.warned) < rtpStrangerLogs {
+	r := &p.reader
+	if r.unsaid++; now.Sub(r.warned) < rtpStrangerLogs {
 		return
 	}
-	p.log.Warn("dropping packets from an address without a call", "last", from.String(), "packets", p.unsaid)
-	p.warned, p.unsaid = now, 0
+	p.log.Warn("dropping packets from an address without a call", "last", from.String(), "packets", r.unsaid)
+	r.warned, r.unsaid = now, 0
 }
 
 // isRTCP tells RTCP on the same port apart by its second byte (RFC 5761 §4).

@@ -18,20 +18,32 @@ type timeline struct {
 	rate     int           // ticks a second, set once
 	patience time.Duration // set once: silence with a standing timestamp beyond it was a pause, not a late packet
 
-	started bool
 	next    uint16 // the sequence number due
 	padding int    // packets without audio that came from beyond next
-	stamp   uint32 // newest timestamp as received, and the same with 64 bit
-	stamp64 int64
-	due     int64     // where the next packet's timestamp should be, on stamp64's clock
-	length  int64     // of the newest packet, ticks
-	shift   int64     // output = stamp64 + shift
-	arrival time.Time // of the newest packet
-	suspect int32     // sequence number that would prove a restart, plus 1; 0: none
-	behind  int       // late packets in a row
+	shift   int64  // output = newest.stamp64 + shift
+	newest  newest
+	doubt   doubt
+	anchor  anchor
+}
 
-	anchored time.Time // when wall clock last decided a place; zero: not lately
-	anchor   int64     // the place it chose
+// newest is the newest packet that was placed; the zero value: none yet.
+type newest struct {
+	stamp   uint32 // timestamp as received
+	stamp64 int64  // the same with 64 bit
+	length  int64  // ticks
+	arrival time.Time
+}
+
+// doubt is what speaks for a new source.
+type doubt struct {
+	suspect int32 // sequence number that would prove it, plus 1; 0: none
+	behind  int   // late packets in a row
+}
+
+// anchor is the last place that the wall clock decided.
+type anchor struct {
+	set time.Time // zero: not lately
+	at  int64
 }
 
 // standing is how a packet stands to the one before it.
@@ -55,10 +67,12 @@ type place struct {
 	lost    int   // packets lost before it
 }
 
+func (t *timeline) started() bool { return !t.newest.arrival.IsZero() }
+
 // skip takes a packet without audio.
 func (t *timeline) skip(seq uint16) {
 	switch step := int16(seq - t.next); {
-	case !t.started || step < 0:
+	case !t.started() || step < 0:
 	case step == 0:
 		t.next++
 	default:
@@ -68,27 +82,26 @@ func (t *timeline) skip(seq uint16) {
 
 // place takes a packet that lasts length ticks and arrived at now.
 func (t *timeline) place(p *Packet, length int64, now time.Time) place {
-	if !t.started {
-		t.started = true
+	if !t.started() {
 		origin := ticks(time.Duration(now.UnixNano()), t.rate)
 		return t.restart(p, length, now, origin-origin%int64(t.rate/50))
 	}
-	stamp64 := t.stamp64 + int64(int32(p.Timestamp-t.stamp))
-	elapsed := ticks(now.Sub(t.arrival), t.rate)
-	leap := stamp64 - t.due
+	stamp64 := t.newest.stamp64 + int64(int32(p.Timestamp-t.newest.stamp))
+	elapsed := ticks(now.Sub(t.newest.arrival), t.rate)
+	leap := stamp64 - t.newest.stamp64 - t.newest.length
 	step := int(int16(p.Sequence - t.next))
 	if step < -maxMisorder || step > maxDropout {
-		if t.suspect != int32(p.Sequence)+1 && !p.Marker {
-			t.suspect = int32(p.Sequence+1) + 1
+		if t.doubt.suspect != int32(p.Sequence)+1 && !p.Marker {
+			t.doubt.suspect = int32(p.Sequence+1) + 1
 			return place{standing: stray}
 		}
 		return t.jump(p, length, now, elapsed)
 	}
 	believable := leap >= 0 && leap <= elapsed+elapsed/4+ticks(leapSlack, t.rate)
 	if step < 0 {
-		t.behind++
+		t.doubt.behind++
 		foreign := p.Marker && !believable && max(leap, -leap) > 5*int64(t.rate)
-		if !foreign && t.behind < maxLateInARow {
+		if !foreign && t.doubt.behind < maxLateInARow {
 			return place{standing: late, at: stamp64 + t.shift}
 		}
 		return t.jump(p, length, now, elapsed)
@@ -97,12 +110,12 @@ func (t *timeline) place(p *Packet, length int64, now time.Time) place {
 		return t.jump(p, length, now, elapsed)
 	}
 	out := place{standing: follows, lost: max(step-t.padding, 0)}
-	silent := elapsed - t.length - leap
+	silent := elapsed - t.newest.length - leap
 	switch {
 	case silent > ticks(t.patience, t.rate):
 		out.standing = resumed
 		t.shift += silent
-		t.anchored, t.anchor = now, stamp64+t.shift
+		t.anchor = anchor{now, stamp64 + t.shift}
 	case leap > 0 && out.lost > 0:
 		out.standing, out.missing = gap, leap
 	case leap > 0:
@@ -119,7 +132,7 @@ func (t *timeline) place(p *Packet, length int64, now time.Time) place {
 
 // jump gives a new source the place that real time gives it, and not before the end of what went out.
 func (t *timeline) jump(p *Packet, length int64, now time.Time, elapsed int64) place {
-	return t.restart(p, length, now, t.stamp64+t.shift+max(t.length, elapsed))
+	return t.restart(p, length, now, t.newest.stamp64+t.shift+max(t.newest.length, elapsed))
 }
 
 func (t *timeline) restart(p *Packet, length int64, now time.Time, at int64) place {
@@ -130,21 +143,21 @@ func (t *timeline) restart(p *Packet, length int64, now time.Time, at int64) pla
 }
 
 func (t *timeline) advance(p *Packet, stamp64, length int64, now time.Time) {
-	t.next, t.stamp, t.stamp64, t.due = p.Sequence+1, p.Timestamp, stamp64, stamp64+length
-	t.length, t.arrival = length, now
-	t.suspect, t.behind, t.padding = 0, 0, 0
+	t.next, t.padding = p.Sequence+1, 0
+	t.newest = newest{p.Timestamp, stamp64, length, now}
+	t.doubt = doubt{}
 }
 
 // outran says that a packet at this place comes out of a stall: what was taken for a pause was none, and the audio
 // held back in it now arrives faster than it can be played.
 func (t *timeline) outran(at int64, now time.Time) bool {
-	if t.anchored.IsZero() {
+	if t.anchor.set.IsZero() {
 		return false
 	}
-	since := now.Sub(t.anchored)
+	since := now.Sub(t.anchor.set)
 	if since > staleWatch {
-		t.anchored = time.Time{}
+		t.anchor = anchor{}
 		return false
 	}
-	return at-t.anchor-ticks(since, t.rate) > ticks(staleLead, t.rate)
+	return at-t.anchor.at-ticks(since, t.rate) > ticks(staleLead, t.rate)
 }
