@@ -37,7 +37,7 @@ func (l *leg) prepare(law media.Codec) {
 }
 
 func (l *leg) openAudio(law media.Codec) error {
-	ctx, cancel := context.WithTimeout(l.setup, l.link.opt.RequestTimeout)
+	ctx, cancel := context.WithTimeout(l.setup.ctx, l.link.opt.RequestTimeout)
 	defer cancel()
 	l.audio.bridge = l.id + "-bridge"
 	l.link.legs.own(l.audio.bridge, l)
@@ -104,7 +104,7 @@ func (l *leg) joinBridge() error {
 	if l.audio.flow == nil {
 		return errors.New("media channel is there before its address") // the reply to its creation was an error
 	}
-	ctx, cancel := context.WithTimeout(l.setup, l.link.opt.RequestTimeout)
+	ctx, cancel := context.WithTimeout(l.setup.ctx, l.link.opt.RequestTimeout)
 	defer cancel()
 	if err := l.link.rest.addChannel(ctx, l.audio.bridge, l.audio.channel); err != nil {
 		return err
@@ -148,7 +148,7 @@ func lawOf(formats string, fallback media.Codec) media.Codec {
 // askLaw asks a channel for its law. Where Asterisk cannot say (func_channel.so is not loaded), the fallback is right
 // too, at the price of a transcoding.
 func (l *leg) askLaw() media.Codec {
-	formats, err := l.link.rest.variable(l.setup, l.channel, "CHANNEL(audionativeformat)")
+	formats, err := l.link.rest.variable(l.setup.ctx, l.channel, "CHANNEL(audionativeformat)")
 	if err != nil {
 		l.log.Debug("channel does not tell its audio format", "err", err)
 	}

@@ -71,6 +71,8 @@ func (l *Link) lost(o *outage, err error) {
 	if text := err.Error(); text != o.said {
 		o.said = text
 		l.opt.Log.Error("no connection to asterisk, trying again", "err", err)
+	} else {
+		l.opt.Log.Debug("still no connection to asterisk", "attempts", o.attempts)
 	}
 	dead := errors.Is(err, syscall.ECONNREFUSED) && o.attempts > 1
 	if dead || errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {

@@ -124,6 +124,7 @@ func TestOptions(t *testing.T) {
 		"does not parse": func(o *Options) { o.URL = "http://u:" + fakePassword + "@pbx:x y/\x7f" },
 		"query":          func(o *Options) { o.URL = "http://pbx/ari?api_key=u:" + fakePassword },
 		"username":       func(o *Options) { o.Username = "u:v" },
+		"password":       func(o *Options) { o.Password = "" },
 		"app":            func(o *Options) { o.App = "a,b" },
 		"context":        func(o *Options) { o.Context = "a b" },
 		"dial timeout":   func(o *Options) { o.DialTimeout = 1 },

@@ -24,7 +24,7 @@ type inbound struct {
 
 func (in *inbound) begin() {
 	// Without a subscription of its own nothing would be heard of the channel after it has left Stasis, not even why.
-	if err := in.link.rest.subscribe(in.setup, in.link.opt.App, in.channel); err != nil {
+	if err := in.link.rest.subscribe(in.setup.ctx, in.link.opt.App, in.channel); err != nil {
 		if isStatus(err, http.StatusUnprocessableEntity) {
 			in.end(bridge.CauseOf(bridge.Cancelled), nil) // the caller gave up that moment
 			return
@@ -32,10 +32,10 @@ func (in *inbound) begin() {
 		in.fail(bridge.Failure, fmt.Errorf("subscribe to the caller's channel: %w", err))
 		return
 	}
-	if err := in.link.rest.setVariables(in.setup, in.channel, map[string]string{"TGTRUNK_LEG": in.id}); err != nil {
+	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, map[string]string{"TGTRUNK_LEG": in.id}); err != nil {
 		in.log.Warn("cannot mark the caller's channel", "err", err)
 	}
-	in.log.Info("call from the dialplan", "channel", in.start.Channel.GetName())
+	in.log.Info("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
 	in.accept(bridge.Offer{Request: in.request(), Leg: in.leg})
 }
 
@@ -93,7 +93,7 @@ func (in *inbound) ring() {
 		return
 	}
 	in.rang = true
-	if err := in.link.rest.ring(in.setup, in.channel); err != nil {
+	if err := in.link.rest.ring(in.setup.ctx, in.channel); err != nil {
 		in.log.Warn("cannot signal ringing", "err", err)
 	}
 }

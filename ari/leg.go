@@ -25,12 +25,11 @@ const (
 // leg is our half of one call: a channel of Asterisk, its media channel and the bridge between them. One goroutine
 // (run) owns everything below the line.
 type leg struct {
-	id     string
-	link   *Link
-	inbox  *inbox
-	out    outbox
-	setup  context.Context    // of requests that build the call up; ends with the first Hangup
-	cancel context.CancelFunc // of setup
+	id    string
+	link  *Link
+	inbox *inbox
+	out   outbox
+	setup scope // of requests that build the call up; ends with the first Hangup
 
 	// ——— run's
 	log      *slog.Logger
@@ -41,6 +40,17 @@ type leg struct {
 	deadline *time.Timer // of the state; role or connect sets it
 	cause    int         // Q.850 of the last hang-up request on the main channel
 	ended    bridge.Ended
+}
+
+// scope is a stretch of work that can be cut short from another goroutine.
+type scope struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+func newScope(parent context.Context) (s scope) {
+	s.ctx, s.end = context.WithCancel(parent)
+	return s
 }
 
 // role is what differs between an inbound and an outbound leg. Its methods run in the leg's goroutine.
@@ -54,10 +64,8 @@ type role interface {
 }
 
 func (l *Link) newLeg(ctx context.Context, direction string) *leg {
-	n := l.count.Add(1)
-	leg := &leg{id: fmt.Sprintf("%s%d", l.instance, n), link: l, inbox: newInbox(), out: newOutbox()}
+	leg := &leg{id: l.ids.next(), link: l, inbox: newInbox(), out: newOutbox(), setup: newScope(ctx)}
 	leg.log = l.opt.Log.With("leg", leg.id, "direction", direction)
-	leg.setup, leg.cancel = context.WithCancel(ctx)
 	leg.deadline = time.NewTimer(time.Hour)
 	leg.deadline.Stop()
 	return leg
@@ -81,13 +89,13 @@ func (l *leg) SendDigit(digit byte) { l.inbox.put(digitOrder{digit}) }
 // Hangup ends the leg. Setting up stops at once, in the middle of a request.
 func (l *leg) Hangup(c bridge.Cause) {
 	l.inbox.put(hangupOrder{c})
-	l.cancel()
+	l.setup.end()
 }
 
 // run works the leg off until it has ended and nothing of it is left in Asterisk, or Asterisk does not answer.
 func (l *leg) run(ctx context.Context) {
 	defer l.link.legs.remove(l)
-	defer l.cancel()
+	defer l.setup.end()
 	defer l.deadline.Stop()
 	l.role.begin()
 	done := ctx.Done()
@@ -146,7 +154,7 @@ func (l *leg) end(c bridge.Cause, err error) {
 // fail ends the leg because something that should work did not.
 func (l *leg) fail(r bridge.Reason, err error) {
 	// A request that was cut off by Hangup is no failure: the order is in the inbox and says why.
-	if l.setup.Err() != nil {
+	if l.setup.ctx.Err() != nil {
 		return
 	}
 	l.end(bridge.CauseOf(r), err)
@@ -191,7 +199,7 @@ func (l *leg) adopt(old, replacement string) {
 	l.link.legs.disown(old)
 	l.link.legs.confirm(replacement, l)
 	l.channel = replacement
-	if err := l.link.rest.subscribe(l.setup, l.link.opt.App, replacement); err != nil {
+	if err := l.link.rest.subscribe(l.setup.ctx, l.link.opt.App, replacement); err != nil {
 		l.log.Warn("cannot subscribe to the channel after a transfer", "err", err)
 	}
 }
@@ -243,7 +251,7 @@ func (l *leg) sendDigit(digit byte) {
 	if l.state != up || !isDigit(digit) {
 		return
 	}
-	if err := l.link.rest.sendDigit(l.setup, l.channel, digit); err != nil {
+	if err := l.link.rest.sendDigit(l.setup.ctx, l.channel, digit); err != nil {
 		l.log.Warn("cannot send a digit", "err", err)
 	}
 }

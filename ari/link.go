@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,14 +25,12 @@ type Link struct {
 	opt       Options
 	rest      *rest
 	timing    timing
-	mark      string // how the ids of everything we create for this application begin, whichever process it was
-	instance  string // mark, and what is this process's own
-	count     atomic.Uint64
+	ids       *ids
 	started   atomic.Bool
 	port      *media.RTPPort // set by Run before anything uses it
 	legs      registry
-	malformed atomic.Uint64
 	tasks     sync.WaitGroup // short work beside the legs: removing what nobody owns
+	malformed atomic.Uint64  // events that could not be read
 
 	mu    sync.Mutex
 	down  error     // guarded by mu; why there is no connection, nil while there is one
@@ -66,16 +65,27 @@ func New(o Options) (*Link, error) {
 		return nil, fmt.Errorf("configure asterisk %q: %w", o.Name, err)
 	}
 	o.Log = o.Log.With("trunk", o.Name)
+	return &Link{opt: o, rest: newREST(o), timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected}, nil
+}
+
+// ids makes the ids of what we create in Asterisk: it and we can tell by them whose a thing is.
+type ids struct {
+	mark     string // how they begin for this application, whichever process it was
+	instance string // how they begin for this process
+	count    atomic.Uint64
+}
+
+func newIDs(app string) *ids {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(app))
+	mark := fmt.Sprintf("tgtrunk-%08x-", hash.Sum32())
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // crypto/rand never fails
-	app := fnv.New32a()
-	_, _ = app.Write([]byte(o.App))
-	mark := fmt.Sprintf("tgtrunk-%08x-", app.Sum32())
-	return &Link{
-		opt: o, rest: newREST(o), timing: defaultTiming(), mark: mark,
-		instance: mark + hex.EncodeToString(random[:]) + "-", down: ErrNotConnected,
-	}, nil
+	return &ids{mark: mark, instance: mark + hex.EncodeToString(random[:]) + "-"}
 }
+
+// next returns the id of a new leg, which those of its channels begin with.
+func (i *ids) next() string { return i.instance + strconv.FormatUint(i.count.Add(1), 10) }
 
 // Name returns the trunk's name in the configuration.
 func (l *Link) Name() string { return l.opt.Name }
@@ -125,7 +135,7 @@ func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{leg: leg, target: t}
 	if !l.legs.add(leg) {
-		leg.cancel()
+		leg.setup.end()
 		leg.out.end(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
 		return leg
 	}
@@ -137,7 +147,7 @@ func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 	for _, leg := range legs {
 		leg.inbox.put(closingOrder{reason, err})
-		leg.cancel()
+		leg.setup.end()
 	}
 }
 
@@ -183,7 +193,7 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 		return false
 	}
 	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
-	if strings.HasPrefix(id, l.mark) || start.ReplaceChannel.GetID() != "" {
+	if strings.HasPrefix(id, l.ids.mark) || start.ReplaceChannel.GetID() != "" {
 		// Asked for by a leg that has ended meanwhile, or in the place of its channel.
 		l.tasks.Go(func() { l.logOrphan("channel", id, l.rest.hangup(tasks, id, normalClearing)) })
 		return true
@@ -192,7 +202,7 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 	leg.channel = id
 	leg.role = &inbound{leg: leg, start: start, accept: accept}
 	if !l.legs.add(leg) {
-		leg.cancel()
+		leg.setup.end()
 		l.tasks.Go(func() { l.turnAway(tasks, id, bridge.AccountDown) })
 		return true
 	}

@@ -58,7 +58,7 @@ func TestConnectFails(t *testing.T) {
 			b := newBench(t, f, o)
 			b.run(t)
 			eventually(t, c.say, func() bool { return strings.Contains(b.log.String(), c.say) })
-			time.Sleep(100 * time.Millisecond) // several more attempts
+			eventually(t, "further attempts", func() bool { return strings.Contains(b.log.String(), "attempts=3") })
 			if n := strings.Count(b.log.String(), c.say); n != 1 {
 				t.Errorf("said %d times", n)
 			}
@@ -328,7 +328,7 @@ func TestReconcile(t *testing.T) {
 	f := newFake(t)
 	b := newBench(t, f, fakeOptions(f))
 	b.link.timing.sweep = 20 * time.Millisecond
-	old := b.link.mark + "0badcafe-1"
+	old := b.link.ids.mark + "0badcafe-1"
 	f.channels = []string{
 		channelJSON(old+"-media", "Stasis", "tgtrunk"),
 		channelJSON(old+"-out", "AppDial2", "(Outgoing Line)"),
@@ -378,8 +378,8 @@ func TestVanished(t *testing.T) {
 // TestLateChannel: a channel that enters the application for a leg that has ended is hung up.
 func TestLateChannel(t *testing.T) {
 	b := startBench(t)
-	b.event(t, "StasisStart", b.link.instance+"99-media", `,"args":[]`)
-	b.waitAsked(t, "DELETE /channels/"+b.link.instance+"99-media", 1)
+	b.event(t, "StasisStart", b.link.ids.instance+"99-media", `,"args":[]`)
+	b.waitAsked(t, "DELETE /channels/"+b.link.ids.instance+"99-media", 1)
 	b.event(t, "StasisStart", "replacement", `,"args":[],"replace_channel":`+channelJSON("gone", "", ""))
 	b.waitAsked(t, "DELETE /channels/replacement", 1)
 	if len(b.offers) != 0 {

@@ -89,6 +89,9 @@ func (o Options) check() error {
 	if o.Username == "" || strings.Contains(o.Username, ":") {
 		report("username %q: want the name of a user in ari.conf, without ':'", o.Username)
 	}
+	if o.Password == "" {
+		report("password is empty")
+	}
 	if strings.ContainsAny(o.App, ",: \t\r\n") || !printable(o.App) {
 		report("app %q: want a name without comma, colon and spaces", o.App)
 	}

@@ -40,7 +40,7 @@ func (out *outbound) begin() {
 	out.deadline.Reset(out.limit())
 	out.channel = request.ChannelID
 	out.link.legs.own(out.channel, out.leg)
-	if err := out.link.rest.originate(out.setup, request); err != nil {
+	if err := out.link.rest.originate(out.setup.ctx, request); err != nil {
 		out.fail(refusedDial(err), fmt.Errorf("dial %s: %w", technology(request.Endpoint), err))
 		return
 	}

@@ -84,7 +84,7 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 		}
 	}
 	for id := range now.bridges {
-		if strings.HasPrefix(id, l.mark) && orphaned(id) {
+		if strings.HasPrefix(id, l.ids.mark) && orphaned(id) {
 			l.logOrphan("bridge", id, l.rest.destroyBridge(ctx, id))
 		}
 	}
@@ -94,7 +94,7 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 // Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
 func (l *Link) removeOrphan(ctx context.Context, channel *ariapi.ChannelData) {
 	id := channel.GetID()
-	ours := strings.HasPrefix(id, l.mark)
+	ours := strings.HasPrefix(id, l.ids.mark)
 	switch {
 	case ours && (inStasis(channel, l.opt.App) || isDialling(channel)):
 		l.logOrphan("channel", id, l.rest.hangup(ctx, id, bridge.CauseOf(bridge.Failure).Q850))
@@ -133,12 +133,12 @@ func (l *Link) lastSweep(ctx context.Context) {
 	}
 	var errs []error
 	for id, channel := range now.channels {
-		if strings.HasPrefix(id, l.instance) && (inStasis(channel, l.opt.App) || isDialling(channel)) {
+		if strings.HasPrefix(id, l.ids.instance) && (inStasis(channel, l.opt.App) || isDialling(channel)) {
 			errs = append(errs, l.rest.hangup(ctx, id, normalClearing))
 		}
 	}
 	for id := range now.bridges {
-		if strings.HasPrefix(id, l.instance) {
+		if strings.HasPrefix(id, l.ids.instance) {
 			errs = append(errs, l.rest.destroyBridge(ctx, id))
 		}
 	}
