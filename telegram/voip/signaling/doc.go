@@ -8,6 +8,6 @@
 // It does not: talk to Telegram, derive the call's key, know anything of ICE, DTLS or RTP, or decide when to send
 // what. It speaks neither the binary messages of 2.7.7 and 5.0.0 nor the session descriptions of 10.0.0 and 11.0.0.
 //
-// Wire details were checked against the official engine tgcalls (24876eb, November 2025) and captures of it, and
-// against the web engines of Telegram Web A and Web K (2026).
+// Wire details were checked against the source of the official engine tgcalls (ca532c5), against captures of two of its
+// peers (24876eb, November 2025), and against source and captures of the engines of Telegram Web A and Web K (2026).
 package signaling
