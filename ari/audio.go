@@ -95,7 +95,7 @@ func (l *leg) connect() {
 	}
 	l.deadline.Stop()
 	l.state = up
-	l.log.Info("leg is up", "audio", l.audio.flow.Format().Codec.String())
+	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
 	l.emit(bridge.Answered{})
 	l.emit(bridge.Media{Flow: l.audio.flow})
 }

@@ -35,8 +35,14 @@ func (in *inbound) begin() {
 	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, map[string]string{"TGTRUNK_LEG": in.id}); err != nil {
 		in.log.Warn("cannot mark the caller's channel", "err", err)
 	}
-	in.log.Info("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
-	in.accept(bridge.Offer{Request: in.request(), Leg: in.leg})
+	in.log.Debug("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
+	request := in.request()
+	if limit, err := in.link.rest.variable(in.setup.ctx, in.channel, routing.VarTimeout); err == nil && limit != "" {
+		request.Variables[routing.VarTimeout] = limit
+	} else if err != nil && !isStatus(err, http.StatusNotFound) {
+		in.log.Warn("cannot read the caller's time limit", "variable", routing.VarTimeout, "err", err)
+	}
+	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }
 
 // request says what is known of the call. Whatever the dialplan put behind the application's name comes first:

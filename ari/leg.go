@@ -172,7 +172,7 @@ func (l *leg) finish() {
 	if l.ended.Err != nil {
 		attrs = append(attrs, "err", l.ended.Err)
 	}
-	l.log.Info("leg ended", attrs...)
+	l.log.Debug("leg ended", attrs...)
 	l.out.end(l.ended)
 }
 

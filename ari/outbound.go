@@ -45,7 +45,7 @@ func (out *outbound) begin() {
 		return
 	}
 	out.link.legs.confirm(out.channel, out.leg)
-	out.log.Info("dialling", "technology", technology(request.Endpoint))
+	out.log.Debug("dialling", "technology", technology(request.Endpoint))
 }
 
 // request is what Asterisk is asked to create. Everything that strangers chose is cleaned here.
