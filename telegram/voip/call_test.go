@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,7 +55,7 @@ func TestRepeatedSetup(t *testing.T) {
 	}
 	p.caller.command(func(s *session) error {
 		for _, setup := range []string{"actpass", "active"} {
-			s.send(signaling.InitialSetup{UFrag: s.local.ufrag, Pwd: s.local.pwd, Fingerprints: []signaling.Fingerprint{
+			s.send(signaling.InitialSetup{UFrag: s.ice.local.ufrag, Pwd: s.ice.local.pwd, Fingerprints: []signaling.Fingerprint{
 				{Hash: "SHA-256", Setup: setup, Fingerprint: strings.ToLower(s.net.identity.fingerprint)},
 			}})
 		}
@@ -71,10 +72,10 @@ func TestSetupRoles(t *testing.T) {
 	for _, setup := range []string{"passive", "active", "actpass"} {
 		t.Run(setup, func(t *testing.T) {
 			p := newPair(t, pairOptions{prepare: func(a, b *Engine) {
-				b.channel = &spyChannel{Channel: b.channel, edit: func(m []byte) []byte {
+				b.signal.channel = &spyChannel{Channel: b.signal.channel, edit: func(m []byte) []byte {
 					return bytes.ReplaceAll(m, []byte(`"passive"`), []byte(`"`+setup+`"`))
 				}}
-				a.channel = &spyChannel{Channel: a.channel, edit: func(m []byte) []byte {
+				a.signal.channel = &spyChannel{Channel: a.signal.channel, edit: func(m []byte) []byte {
 					if setup == "active" { // what a web caller would say then
 						return bytes.ReplaceAll(m, []byte(`"actpass"`), []byte(`"passive"`))
 					}
@@ -114,7 +115,7 @@ func TestMuteThroughSignaling(t *testing.T) {
 	p := newPair(t, pairOptions{})
 	p.establish(t)
 	p.callee.command(func(s *session) error {
-		s.data, s.timers.beside = nil, true
+		s.safe.data, s.timers.beside = nil, true
 		return nil
 	})
 	p.callee.SetMuted(true)
@@ -125,7 +126,7 @@ func TestSignalingBeforeRun(t *testing.T) {
 	p := newPair(t, pairOptions{delayed: true})
 	p.caller.start(t)
 	until(t, 5*time.Second, "caller's first packets", func() bool {
-		return p.callee.channel.Stats().PacketsReceived > 0
+		return p.callee.signal.channel.Stats().PacketsReceived > 0
 	})
 	p.callee.start(t)
 	p.establish(t)
@@ -338,5 +339,83 @@ func TestRunTwice(t *testing.T) {
 	p.establish(t)
 	if err := p.caller.Run(t.Context()); err != ErrRunning {
 		t.Errorf("got %v", err)
+	}
+}
+
+// peerChannel says what engine the peer is.
+type peerChannel struct {
+	signaling.Channel
+	kind atomic.Uint32
+}
+
+func (c *peerChannel) Peer() signaling.Peer { return signaling.Peer(c.kind.Load()) }
+
+// TestOfferWaitsForTheEngine checks when the caller's offer leaves: at once to a native callee, later to a web one.
+func TestOfferWaitsForTheEngine(t *testing.T) {
+	for _, c := range []struct {
+		kind     signaling.Peer
+		version  string
+		min, max time.Duration
+	}{
+		{signaling.PeerNative, "13.0.0", 0, time.Second},
+		{signaling.PeerWeb, "13.0.0", 300 * time.Millisecond, 2 * time.Second},
+		{signaling.PeerUnknown, "9.0.0", 0, time.Second},
+	} {
+		t.Run(c.kind.String()+" "+c.version, func(t *testing.T) {
+			kind := &peerChannel{}
+			var sent func() []string
+			p := newPair(t, pairOptions{version: c.version, delayed: true, prepare: func(a, b *Engine) {
+				a.times.late = 300 * time.Millisecond
+				sent = spy(a)
+				kind.Channel = a.signal.channel
+				a.signal.channel = kind
+			}})
+			offers := func() bool { return strings.Contains(strings.Join(sent(), "\n"), "NegotiateChannels") }
+			p.caller.start(t)
+			until(t, time.Second, "setup", func() bool { return len(sent()) > 0 })
+			if c.version == "13.0.0" {
+				<-time.After(50 * time.Millisecond)
+				if offers() {
+					t.Fatal("offered before the peer was heard")
+				}
+			}
+			heard := time.Now()
+			kind.kind.Store(uint32(c.kind))
+			until(t, 5*time.Second, "offer", offers)
+			if took := time.Since(heard); took < c.min || took > c.max {
+				t.Errorf("offered after %v", took)
+			}
+			p.callee.start(t)
+			p.establish(t)
+			p.exchange(t, "then")
+		})
+	}
+}
+
+// TestMessagesFromHell feeds the session what a peer with the key could send.
+func TestMessagesFromHell(t *testing.T) {
+	p := newPair(t, pairOptions{})
+	p.establish(t)
+	candidate := `{"@type":"Candidates","candidates":[{"sdpString":"candidate:1 1 udp 1 192.0.2.1 9 typ host"}]}`
+	for _, m := range []string{
+		``, `{`, `[]`, `null`, `{"@type":"Nothing"}`, `{"@type":"InitialSetup"}`,
+		`{"@type":"InitialSetup","ufrag":"","pwd":"","fingerprints":[]}`,
+		`{"@type":"InitialSetup","ufrag":"abcd","pwd":"abcdefghijklmnopqrstuv","fingerprints":[{"hash":"md5","setup":"active","fingerprint":"00"}]}`,
+		`{"@type":"Candidates","candidates":[{"sdpString":"candidate:x"},{"sdpString":"candidate:1 1 udp 1 a.local 9 typ host"}]}`,
+		`{"@type":"NegotiateChannels","exchangeId":"1","contents":[]}`,
+		`{"@type":"NegotiateChannels","exchangeId":"2","contents":[{"type":"video","ssrc":"5","ssrcGroups":[],"payloadTypes":[],"rtpExtensions":[]}]}`,
+	} {
+		p.caller.command(func(s *session) error { s.queue([]byte(m)); return nil })
+	}
+	for range 200 {
+		p.caller.command(func(s *session) error { s.queue([]byte(candidate)); return nil })
+	}
+	p.exchange(t, "still there")
+	until(t, 5*time.Second, "drops", func() bool {
+		d := p.callee.Stats().Drops
+		return d.Messages >= 5 && d.Candidates >= 100
+	})
+	if st := p.callee.Stats(); st.State != Established {
+		t.Errorf("state %v", st.State)
 	}
 }

@@ -14,25 +14,29 @@ import (
 
 // Engine is the transport and the media of one call. All methods may be called from any goroutine.
 type Engine struct {
-	c        Config
-	log      *slog.Logger
-	times    timeouts
-	flow     *flow
-	channel  signaling.Channel
-	inbox    chan []byte   // signalling messages on their way to the session
-	stopped  chan struct{} // closed when nobody takes from inbox any more
-	outbox   *outbox
-	events   *eventQueue
-	peerSCTP bool // the signalling tells native peers from web ones
+	c      Config
+	log    *slog.Logger
+	times  timeouts
+	flow   *flow
+	signal signals
+	events *eventQueue
 
-	live    atomic.Pointer[session] // while Run runs
 	started atomic.Bool
+	live    atomic.Pointer[session] // while Run runs
 	muted   atomic.Bool
 	mute    chan struct{} // SetMuted was called
 
 	mu    sync.Mutex
-	facts Stats // what Stats returns, but for the figures of flow and channel
-	drops struct{ candidates, messages uint64 }
+	facts Stats // what Stats returns, but for the figures of flow, channel and outbox; guarded by mu
+}
+
+// signals is the engine's end of the signalling.
+type signals struct {
+	channel signaling.Channel
+	sctp    bool          // the framing tells native peers from web ones
+	inbox   chan []byte   // messages on their way to the session
+	stopped chan struct{} // closed when nobody takes from inbox any more
+	outbox  *outbox
 }
 
 // New makes the engine of a call. It fails with ErrConfig, ErrMTProto or signaling.ErrVersion and starts nothing.
@@ -51,17 +55,19 @@ func New(c Config) (*Engine, error) {
 		return nil, ErrMTProto
 	}
 	e := &Engine{
-		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(),
-		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log), events: newEventQueue(),
+		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),
 		mute:  make(chan struct{}, 1),
 		facts: Stats{State: Connecting, Version: c.Version},
 	}
 	framing := p.framing(c.Version)
-	e.peerSCTP = framing == "12.0.0" || framing == "13.0.0"
-	e.channel, err = signaling.Open(signaling.Config{
+	e.signal = signals{
+		sctp:  framing == "12.0.0" || framing == "13.0.0",
+		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log),
+	}
+	e.signal.channel, err = signaling.Open(signaling.Config{
 		Version: framing, Role: c.Role, Key: c.Key, Log: c.Log,
-		Transmit: e.outbox.put,
-		Deliver:  e.deliver,
+		Transmit: e.signal.outbox.put,
+		Deliver:  e.signal.deliver,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make call engine: %w", err)
@@ -103,14 +109,14 @@ func (e *Engine) run(parent context.Context, n *Net) error {
 	defer s.close()
 	defer func() {
 		cancel()
-		close(e.stopped)
+		close(e.signal.stopped)
 	}()
 	group.Go(func() {
-		if err := e.channel.Run(ctx); err != nil {
+		if err := e.signal.channel.Run(ctx); err != nil {
 			e.log.Warn("signalling has ended", "err", err)
 		}
 	})
-	group.Go(func() { e.outbox.run(ctx) })
+	group.Go(func() { e.signal.outbox.run(ctx) })
 	return s.run()
 }
 
@@ -126,16 +132,16 @@ func (e *Engine) finish(ctx context.Context, err error) error {
 }
 
 // deliver brings a message from the channel's goroutine to the session.
-func (e *Engine) deliver(message []byte) {
+func (s *signals) deliver(message []byte) {
 	select {
-	case e.inbox <- message:
-	case <-e.stopped:
+	case s.inbox <- message:
+	case <-s.stopped:
 	}
 }
 
 // Receive takes one packet of updatePhoneCallSignalingData and keeps nothing of it. It never blocks and may be called
 // before Run.
-func (e *Engine) Receive(packet []byte) { e.channel.Receive(packet) }
+func (e *Engine) Receive(packet []byte) { e.signal.channel.Receive(packet) }
 
 // Events delivers what happens. Nobody needs to read it: when its buffer is full the oldest event is dropped. It is
 // closed when Run returns.
@@ -160,14 +166,13 @@ func (e *Engine) SetMuted(muted bool) {
 func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	s := e.facts
-	s.Drops.Candidates, s.Drops.Messages = e.drops.candidates, e.drops.messages
 	e.mu.Unlock()
 	s.Media = e.flow.Stats()
-	s.Signaling = e.channel.Stats()
+	s.Signaling = e.signal.channel.Stats()
 	s.Timings.FirstIn, s.Timings.FirstOut = s.Media.FirstReceived, s.Media.FirstSent
 	c := &e.flow.counts
 	s.Drops.Early, s.Drops.Unsent, s.Drops.Reports = c.early.Load(), c.unsent.Load(), c.reports.Load()
-	s.Drops.Packets = e.outbox.dropped.Load()
+	s.Drops.Packets = e.signal.outbox.dropped.Load()
 	return s
 }
 
@@ -185,16 +190,12 @@ func (e *Engine) state(s State) {
 }
 
 func (e *Engine) dropMessage(why string, err error) {
-	e.mu.Lock()
-	e.drops.messages++
-	e.mu.Unlock()
+	e.note(func(s *Stats) { s.Drops.Messages++ })
 	e.log.Debug("signalling message dropped", "why", why, "err", err)
 }
 
 func (e *Engine) dropCandidate(err error) {
-	e.mu.Lock()
-	e.drops.candidates++
-	e.mu.Unlock()
+	e.note(func(s *Stats) { s.Drops.Candidates++ })
 	e.log.Debug("remote candidate dropped", "err", err)
 }
 

@@ -56,24 +56,27 @@ type outbound struct {
 	ready    bool   // the peer has accepted our offer
 	offset   uint32 // set once: added to every timestamp
 	sequence uint16
-	stamp    uint32    // timestamp of the last packet with audio, as sent
-	stamped  time.Time // when it was sent
-	packets  uint32    // for sender reports
-	octets   uint32
-	reported uint32 // packets, as of the last report
+	done     departed
 
 	path atomic.Pointer[path] // where packets go; nil until ICE has a pair. Read without the lock
 }
 
+// departed is what sender reports tell of the packets sent.
+type departed struct {
+	stamp    uint32    // timestamp of the last packet with audio
+	at       time.Time // when it was sent
+	packets  uint32
+	octets   uint32 // of audio
+	reported uint32 // packets, as of the last report
+}
+
 // counters are the figures of media.Stats and Drops that are written on every packet.
 type counters struct {
-	received, sent, padding, strangers atomic.Uint64
-	early, unsent, reports             atomic.Uint64
-	firstIn, firstOut                  atomic.Int64 // Unix nanoseconds, 0 until known
-	roundTrip                          atomic.Int64 // nanoseconds
-	remoteLoss                         atomic.Uint32
-	lost, late                         atomic.Uint64
-	jitter                             atomic.Int64 // nanoseconds
+	received, sent, padding, lost, late atomic.Uint64
+	strangers, early, unsent, reports   atomic.Uint64 // drops
+	firstIn, firstOut                   atomic.Int64  // Unix nanoseconds, 0 until known
+	roundTrip, jitter                   atomic.Int64  // nanoseconds
+	remoteLoss                          atomic.Uint32 // in 1/256
 }
 
 func newFlow() *flow {
@@ -296,10 +299,10 @@ func (f *flow) WriteAudio(p *media.Packet) {
 	if !f.finish(n) {
 		return
 	}
-	o.stamp, o.stamped = stamp, time.Now()
-	o.octets += uint32(len(p.Payload))
+	o.done.stamp, o.done.at = stamp, time.Now()
+	o.done.octets += uint32(len(p.Payload))
 	if f.counts.firstOut.Load() == 0 {
-		f.counts.firstOut.Store(o.stamped.UnixNano())
+		f.counts.firstOut.Store(o.done.at.UnixNano())
 	}
 }
 
@@ -313,7 +316,7 @@ func (f *flow) WritePadding(n int) {
 		f.counts.unsent.Add(1)
 		return
 	}
-	at := o.begin(o.stamp, false, true)
+	at := o.begin(o.done.stamp, false, true)
 	clear(o.buf[at : at+n])
 	o.buf[at+n-1] = byte(n)
 	f.finish(at + n)
@@ -349,7 +352,7 @@ func (f *flow) finish(n int) bool {
 		f.counts.unsent.Add(1)
 		return false
 	}
-	o.packets++
+	o.done.packets++
 	f.counts.sent.Add(1)
 	o.path.Load().write(sealed)
 	return true

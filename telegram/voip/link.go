@@ -17,22 +17,41 @@ type link struct {
 	closed   bool
 	remotes  map[netip.AddrPort]*remote
 	ports    []*port
-	asked    [64]request // the last checks sent, to know whose the answers are
-	askedAt  int
-	private  *socket // for remote addresses that are another call's
+	asked    ring[*port]   // checks sent: whose the answers are
+	came     ring[*socket] // checks received: where the answers go
+	private  *socket       // for remote addresses that are another call's
 	draining sync.WaitGroup
 }
 
 // remote says how to send to a remote address.
 type remote struct {
-	via   *socket // checks and everything else; nil until the first check
-	reply *socket // answers: where the request came in
+	via     *socket // checks and everything else but answers; nil until the first check
+	visited bool    // checks have come from there to the shared socket
 }
 
-// request is a connectivity check that was sent.
-type request struct {
-	id   transaction
-	from *port
+// ring remembers something of the last connectivity checks.
+type ring[T any] struct {
+	entries [64]struct {
+		id    transaction
+		known bool
+		value T
+	}
+	next int
+}
+
+func (r *ring[T]) put(id transaction, value T) {
+	e := &r.entries[r.next]
+	e.id, e.known, e.value = id, true, value
+	r.next = (r.next + 1) % len(r.entries)
+}
+
+func (r *ring[T]) get(id transaction) (value T, ok bool) {
+	for i := range r.entries {
+		if e := &r.entries[i]; e.known && e.id == id {
+			return e.value, true
+		}
+	}
+	return value, false
 }
 
 func newLink(s *shard, f *flow, d *dtlsPort) *link {
@@ -140,7 +159,7 @@ func (l *link) take(b []byte, from netip.AddrPort, s *socket) {
 		case kind == stunSuccess || kind == stunFailure:
 			l.takeResponse(b, id, from)
 		default:
-			l.takeRequest(b, from, s)
+			l.takeRequest(b, id, from, s)
 		}
 	}
 }
@@ -156,16 +175,13 @@ func (l *link) knows(a netip.AddrPort) bool {
 func (l *link) takeResponse(b []byte, id transaction, from netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.asked {
-		if l.asked[i].id == id && l.asked[i].from != nil {
-			l.asked[i].from.deliver(b, from)
-			return
-		}
+	if p, ok := l.asked.get(id); ok {
+		p.deliver(b, from)
 	}
 }
 
 // takeRequest gives a check to the first port of its family.
-func (l *link) takeRequest(b []byte, from netip.AddrPort, s *socket) {
+func (l *link) takeRequest(b []byte, id transaction, from netip.AddrPort, s *socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(l.remotes) >= maxRemotes && l.remotes[from] == nil {
@@ -173,11 +189,11 @@ func (l *link) takeRequest(b []byte, from netip.AddrPort, s *socket) {
 	}
 	for _, p := range l.ports {
 		if !p.mapped && p.local.Addr().Is4() == from.Addr().Is4() {
-			r := l.remote(from)
-			if r.reply == nil && s == l.shard.socket {
+			if r := l.remote(from); !r.visited && s == l.shard.socket {
+				r.visited = true
 				l.shard.visit(from, l)
 			}
-			r.reply = s
+			l.came.put(id, s)
 			p.deliver(b, from)
 			return
 		}
@@ -192,15 +208,14 @@ func (l *link) send(p *port, b []byte, to netip.AddrPort) error {
 	l.mu.Lock()
 	kind, id, ok := stunHeader(b)
 	var s *socket
-	if ok && kind != stunRequest {
-		s = l.remote(to).reply
+	switch {
+	case ok && kind == stunRequest:
+		l.asked.put(id, p)
+	case ok:
+		s, _ = l.came.get(id)
 	}
 	if s == nil {
 		s = l.via(to)
-	}
-	if ok && kind == stunRequest {
-		l.asked[l.askedAt] = request{id, p}
-		l.askedAt = (l.askedAt + 1) % len(l.asked)
 	}
 	l.mu.Unlock()
 	if s == nil {

@@ -59,7 +59,7 @@ func TestNoAllocations(t *testing.T) {
 				b.receive(sent.packet())
 			}
 			round()
-			if n := testing.AllocsPerRun(1000, round); n != 0 {
+			if n := testing.AllocsPerRun(1000, round); n != 0 && !raceEnabled {
 				t.Errorf("%v allocations for a packet there and back", n)
 			}
 			if got < 1000*80 {
@@ -78,7 +78,13 @@ func TestNoAllocationsOnSockets(t *testing.T) {
 	from := p.caller.c.Net.shards[0].socket.local
 	direct := p.caller.flow.out.path.Load()
 	sent := &capture{}
-	p.caller.flow.out.path.Store(&path{relay: sent})
+	p.caller.flow.out.path.Store(&path{relay: writerFunc(func(b []byte) (int, error) {
+		if b[0] < 128 || isRTCP(b) { // the data channel and reports go on
+			direct.write(b)
+			return len(b), nil
+		}
+		return sent.Write(b)
+	})})
 	defer p.caller.flow.out.path.Store(direct)
 	arrived := 0
 	p.callee.Flow().Attach(media.SinkFunc(func(q *media.Packet) {
@@ -262,7 +268,7 @@ func TestReportForm(t *testing.T) {
 		t.Errorf("idle report % x", idle)
 	}
 	a.WriteAudio(&media.Packet{Timestamp: 100, Payload: make([]byte, 50)})
-	a.out.stamped = now.Add(-time.Second)
+	a.out.done.at = now.Add(-time.Second)
 	a.report(now, []byte("abc"))
 	p := open()
 	if p[0] != 0x80 || p[1] != rtcpSender || binary.BigEndian.Uint16(p[2:]) != 6 || binary.BigEndian.Uint32(p[4:]) != a.out.ssrc {
@@ -287,16 +293,12 @@ func TestReportsInCall(t *testing.T) {
 	p := newPair(t, pairOptions{})
 	p.establish(t)
 	p.exchange(t, "x")
-	sent := time.Now()
 	until(t, 2*time.Second, "sender report of the caller", func() bool {
 		f := p.callee.flow
 		f.in.mu.Lock()
 		defer f.in.mu.Unlock()
 		return f.in.peer.stamp != 0
 	})
-	if took := time.Since(sent); took > time.Second {
-		t.Errorf("the first report took %v", took)
-	}
 }
 
 func FuzzReports(f *testing.F) {

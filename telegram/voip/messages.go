@@ -152,10 +152,10 @@ func (s *session) considerOffer() {
 }
 
 func (s *session) offerWait() time.Duration {
-	if !s.peerSCTP {
+	if !s.signal.sctp {
 		return 0
 	}
-	switch s.channel.Peer() {
+	switch s.signal.channel.Peer() {
 	case signaling.PeerNative:
 		return 0
 	case signaling.PeerWeb:
@@ -183,7 +183,7 @@ func (s *session) sendSetup() {
 		setup = "actpass"
 	}
 	s.send(signaling.InitialSetup{
-		UFrag: s.local.ufrag, Pwd: s.local.pwd, Renomination: true,
+		UFrag: s.ice.local.ufrag, Pwd: s.ice.local.pwd, Renomination: true,
 		Fingerprints: []signaling.Fingerprint{{Hash: "sha-256", Setup: setup, Fingerprint: s.net.identity.fingerprint}},
 	})
 	s.hold.setupSent = true
@@ -199,7 +199,7 @@ func (s *session) tellState() {
 		s.log.Error("media state cannot be printed", "err", err)
 		return
 	}
-	if s.data != nil && s.data.send(message) || !s.timers.beside {
+	if s.safe.data != nil && s.safe.data.send(message) || !s.timers.beside {
 		return
 	}
 	s.queue(message)
@@ -215,7 +215,7 @@ func (s *session) send(m signaling.Message) {
 }
 
 func (s *session) queue(message []byte) {
-	if err := s.channel.Send(message); err != nil {
+	if err := s.signal.channel.Send(message); err != nil {
 		s.log.Warn("signalling message cannot be sent", "err", err)
 	}
 }

@@ -134,7 +134,7 @@ func (s *side) stop(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("engine does not end")
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 1500*time.Millisecond { // a second, and what a busy machine adds
 		t.Errorf("engine took %v to end", took)
 	}
 }

@@ -114,8 +114,8 @@ func (f *flow) report(now time.Time, name []byte) {
 
 // sender begins a report without blocks; its length is filled in later. Guarded by out.mu.
 func (o *outbound) sender(b []byte, now time.Time) []byte {
-	active := o.packets != o.reported
-	o.reported = o.packets
+	active := o.done.packets != o.done.reported
+	o.done.reported = o.done.packets
 	kind := byte(rtcpReceiver)
 	if active {
 		kind = rtcpSender
@@ -126,13 +126,13 @@ func (o *outbound) sender(b []byte, now time.Time) []byte {
 		return b
 	}
 	b = binary.BigEndian.AppendUint64(b, ntp(now))
-	stamp := o.stamp
-	if !o.stamped.IsZero() {
-		stamp += uint32(now.Sub(o.stamped).Milliseconds() * opusRate / 1000)
+	stamp := o.done.stamp
+	if !o.done.at.IsZero() {
+		stamp += uint32(now.Sub(o.done.at).Milliseconds() * opusRate / 1000)
 	}
 	b = binary.BigEndian.AppendUint32(b, stamp)
-	b = binary.BigEndian.AppendUint32(b, o.packets)
-	return binary.BigEndian.AppendUint32(b, o.octets)
+	b = binary.BigEndian.AppendUint32(b, o.done.packets)
+	return binary.BigEndian.AppendUint32(b, o.done.octets)
 }
 
 // block makes the report block of the peer's audio; have is false while there is none.

@@ -18,25 +18,35 @@ import (
 // callbacks and the DTLS handshake post functions to it.
 type session struct {
 	*Engine
-	ctx    context.Context
-	net    *Net
-	link   *link
-	dtls   *dtlsPort
-	relays *relayNet
-	agent  *ice.Agent
-	abort  *time.Timer // gives TURN servers up when the call ends
-	conn   *ice.Conn   // what comes and goes through relays
-	talk   *signaling.Negotiator
-	posts  chan func() error
-	group  sync.WaitGroup // readers, handshake, data channel
+	ctx   context.Context
+	net   *Net
+	talk  *signaling.Negotiator
+	posts chan func() error
+	group sync.WaitGroup // readers, handshake, data channel
 
-	local  credentials
+	ice    iceParts
+	safe   security
 	peer   peerSetup
 	hold   held
 	phase  phase
-	secure *secured
-	data   *dataChannel
 	timers timers
+}
+
+// iceParts is the ICE agent with what belongs to it.
+type iceParts struct {
+	link   *link
+	relays *relayNet
+	agent  *ice.Agent
+	conn   *ice.Conn   // what comes and goes through relays
+	local  credentials // ours
+	abort  *time.Timer // gives TURN servers up when the call ends
+}
+
+// security is the DTLS association with what runs inside of it.
+type security struct {
+	port *dtlsPort
+	keys *secured     // nil until the handshake is done
+	data *dataChannel // nil until then
 }
 
 // credentials are the ICE user fragment and password of one side.
@@ -91,24 +101,27 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
+	port := newDTLSPort(&e.flow.out.path)
 	s := &session{
-		Engine: e, ctx: ctx, net: n, talk: talk, relays: relays,
-		dtls: newDTLSPort(&e.flow.out.path), posts: make(chan func() error), local: newCredentials(),
+		Engine: e, ctx: ctx, net: n, talk: talk, posts: make(chan func() error),
+		ice: iceParts{
+			link: newLink(n.pick(), e.flow, port), relays: relays, local: newCredentials(),
+			abort: time.AfterFunc(time.Hour, relays.abort),
+		},
+		safe: security{port: port},
 	}
-	s.abort = time.AfterFunc(time.Hour, relays.abort)
-	s.abort.Stop()
-	context.AfterFunc(ctx, func() { s.abort.Reset(e.times.teardown) })
-	s.link = newLink(n.pick(), e.flow, s.dtls)
+	s.ice.abort.Stop()
+	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
 	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
-	s.agent, err = newAgent(agentOptions{
-		ufrag: s.local.ufrag, pwd: s.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
-		link: s.link, net: relays, times: e.times, log: e.log,
+	s.ice.agent, err = newAgent(agentOptions{
+		ufrag: s.ice.local.ufrag, pwd: s.ice.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
+		link: s.ice.link, net: relays, times: e.times, log: e.log,
 	})
 	if err != nil {
-		s.link.close()
+		s.ice.link.close()
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
 	return s, nil
@@ -139,9 +152,9 @@ func (s *session) step() error {
 	select {
 	case <-s.ctx.Done():
 		return errEnd
-	case <-s.link.shard.ended:
+	case <-s.ice.link.shard.ended:
 		return ErrNetClosed
-	case message := <-s.inbox:
+	case message := <-s.signal.inbox:
 		return s.take(message)
 	case post := <-s.posts:
 		return post()
@@ -174,18 +187,18 @@ func (s *session) post(f func() error) {
 // begin starts gathering, and as caller the signalling.
 func (s *session) begin() error {
 	s.explainServers()
-	_ = s.agent.OnCandidate(func(c ice.Candidate) {
+	_ = s.ice.agent.OnCandidate(func(c ice.Candidate) {
 		if c != nil {
 			s.post(func() error { s.gathered(c); return nil })
 		}
 	})
-	_ = s.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
+	_ = s.ice.agent.OnConnectionStateChange(func(state ice.ConnectionState) {
 		s.post(func() error { return s.connection(state) })
 	})
-	_ = s.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
+	_ = s.ice.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
 		s.post(func() error { return s.selected(local, remote) })
 	})
-	if err := s.agent.GatherCandidates(); err != nil {
+	if err := s.ice.agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather candidates: %w", err)
 	}
 	if s.c.Role == signaling.Caller {
@@ -213,14 +226,14 @@ func (s *session) explainServers() {
 // close ends what the session started. The context has ended.
 func (s *session) close() {
 	_ = s.flow.Close()
-	if s.secure != nil {
-		_ = s.secure.conn.Close()
+	if s.safe.keys != nil {
+		_ = s.safe.keys.conn.Close()
 	}
-	_ = s.dtls.Close()
-	s.link.close()
-	_ = s.agent.GracefulClose()
-	s.relays.abort()
-	s.abort.Stop()
+	_ = s.safe.port.Close()
+	s.ice.link.close()
+	_ = s.ice.agent.GracefulClose()
+	s.ice.relays.abort()
+	s.ice.abort.Stop()
 	s.group.Wait()
 	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state} {
 		t.Stop()
@@ -269,14 +282,14 @@ func (s *session) connection(state ice.ConnectionState) error {
 
 // report says Established when everything is there.
 func (s *session) report() {
-	if !s.phase.connected || s.secure == nil {
+	if !s.phase.connected || s.safe.keys == nil {
 		return
 	}
 	s.timers.limit.Stop()
 	if !s.phase.established {
 		s.timers.state.Reset(channelPatience)
 		s.log.Info("call transport established", "local", s.facts.Local, "remote", s.facts.Remote,
-			"srtp", s.secure.profile)
+			"srtp", s.safe.keys.profile)
 	}
 	s.phase.established = true
 	s.state(Established)
@@ -306,13 +319,13 @@ func (s *session) selected(local, remote ice.Candidate) error {
 
 func (s *session) pathOf(local, remote ice.Candidate) (*path, error) {
 	if local.Type() == ice.CandidateTypeRelay {
-		return &path{relay: s.conn}, nil
+		return &path{relay: s.ice.conn}, nil
 	}
 	to, err := candidateAddress(remote)
 	if err != nil {
 		return nil, err
 	}
-	socket := s.link.path(to)
+	socket := s.ice.link.path(to)
 	if socket == nil {
 		return nil, fmt.Errorf("no socket for %v", to)
 	}

@@ -33,10 +33,18 @@ type shard struct {
 	listed   []netip.AddrPort                      // host addresses as last listed
 }
 
-// claim is a remote address with the calls that have to do with it.
+// claim is a remote address with the calls that have to do with it. They are mostly one and the same.
 type claim struct {
-	owner  *link   // sends there from the shared socket
-	guests []*link // were sent checks from there
+	owner    *link   // sends checks there from the shared socket: answers are for it
+	visitors []*link // were sent checks from there: media is for them
+}
+
+// receivers are the calls that media from the address may be for.
+func (c *claim) receivers() []*link {
+	if len(c.visitors) == 0 && c.owner != nil {
+		return []*link{c.owner}
+	}
+	return c.visitors
 }
 
 // transaction is a STUN transaction id, RFC 5389 section 6.
@@ -113,33 +121,36 @@ func (s *shard) takeMedia(b []byte, from netip.AddrPort) {
 		s.strangers.Add(1)
 		return
 	}
-	owner, guests := c.owner, c.guests
+	owner, visitors := c.owner, c.visitors
 	s.mu.RUnlock()
-	if owner != nil && (len(guests) == 0 || owner.media.knows(b)) {
+	switch len(visitors) {
+	case 0:
 		owner.media.receive(b)
-		return
+	case 1:
+		visitors[0].media.receive(b)
+	default:
+		s.takeShared(b, visitors)
 	}
-	for _, g := range guests {
-		if g.media.knows(b) {
-			g.media.receive(b)
+}
+
+// takeShared finds the call of a packet by its SSRC. What nobody knows by that, such as a report, is tried on all calls
+// at its address: decryption works in place and spoils what it cannot open, so everyone gets a copy.
+func (s *shard) takeShared(b []byte, visitors []*link) {
+	for _, v := range visitors {
+		if v.media.knows(b) {
+			v.media.receive(b)
 			return
 		}
 	}
-	s.takeShared(b, owner, guests)
-}
-
-// takeShared gives a packet that nobody knows by its SSRC, such as a report, to all calls at its address. Decryption
-// works in place and spoils what it cannot open, so everyone gets a copy.
-func (s *shard) takeShared(b []byte, owner *link, guests []*link) {
 	var copied [maxPacket]byte
-	for _, l := range append([]*link{owner}, guests...) {
-		if l != nil && l.media.receive(copied[:copy(copied[:], b)]) {
+	for _, v := range visitors {
+		if v.media.receive(copied[:copy(copied[:], b)]) {
 			return
 		}
 	}
 }
 
-// takeDTLS gives a record to the calls at its address. Where there are several, unencrypted records are for those
+// takeDTLS gives a record to the call at its address. Where there are several, unencrypted records are for those
 // whose handshake is not done; encrypted ones open for the right one only.
 func (s *shard) takeDTLS(b []byte, from netip.AddrPort) {
 	s.mu.RLock()
@@ -149,13 +160,10 @@ func (s *shard) takeDTLS(b []byte, from netip.AddrPort) {
 		s.strangers.Add(1)
 		return
 	}
-	if len(c.guests) == 0 && c.owner != nil {
-		c.owner.dtls.deliver(b)
-		return
-	}
+	to := c.receivers()
 	plain := len(b) >= 5 && binary.BigEndian.Uint16(b[3:]) == 0 // epoch, RFC 6347 section 4.1
-	for _, l := range append([]*link{c.owner}, c.guests...) {
-		if l != nil && !(plain && l.dtls.done.Load()) {
+	for _, l := range to {
+		if len(to) == 1 || !(plain && l.dtls.done.Load()) {
 			l.dtls.deliver(b)
 		}
 	}
@@ -176,7 +184,7 @@ func (s *shard) takeSTUN(b []byte, from netip.AddrPort) {
 			return
 		}
 	} else if l := s.called(b, from); l != nil {
-		l.takeRequest(b, from, s.socket)
+		l.takeRequest(b, id, from, s.socket)
 		return
 	}
 	s.strangers.Add(1)
@@ -213,20 +221,18 @@ func (s *shard) claim(to netip.AddrPort, l *link) (owner bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.at(to)
-	if c.owner != nil {
-		return c.owner == l
+	if c.owner == nil {
+		c.owner = l
 	}
-	c.owner = l
-	c.leave(l)
-	return true
+	return c.owner == l
 }
 
-// visit makes l a guest of a remote address from which a check for it has come.
+// visit notes that a check for l has come from a remote address.
 func (s *shard) visit(from netip.AddrPort, l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.at(from); c.owner != l && !slices.Contains(c.guests, l) {
-		c.guests = append(slices.Clone(c.guests), l)
+	if c := s.at(from); !slices.Contains(c.visitors, l) {
+		c.visitors = append(slices.Clone(c.visitors), l)
 	}
 }
 
@@ -239,9 +245,12 @@ func (s *shard) at(a netip.AddrPort) *claim {
 	return c
 }
 
-// leave takes l off the guests. The reader holds the slice without the lock, so it is never changed in place.
+// leave takes l off. The reader holds the visitors without the lock, so they are never changed in place.
 func (c *claim) leave(l *link) {
-	c.guests = slices.DeleteFunc(slices.Clone(c.guests), func(g *link) bool { return g == l })
+	if c.owner == l {
+		c.owner = nil
+	}
+	c.visitors = slices.DeleteFunc(slices.Clone(c.visitors), func(v *link) bool { return v == l })
 }
 
 // release takes l out of everything.
@@ -253,11 +262,8 @@ func (s *shard) release(l *link, addresses []netip.AddrPort) {
 		if c == nil {
 			continue
 		}
-		if c.owner == l {
-			c.owner = nil
-		}
 		c.leave(l)
-		if c.owner == nil && len(c.guests) == 0 {
+		if c.owner == nil && len(c.visitors) == 0 {
 			delete(s.claims, a)
 		}
 	}

@@ -10,15 +10,15 @@ import (
 
 // startChecks lets ICE begin: the caller controls.
 func (s *session) startChecks() error {
-	start := s.agent.StartAccept
+	start := s.ice.agent.StartAccept
 	if s.c.Role == signaling.Caller {
-		start = s.agent.StartDial
+		start = s.ice.agent.StartDial
 	}
 	conn, err := start(s.peer.credentials.ufrag, s.peer.credentials.pwd)
 	if err != nil {
 		return fmt.Errorf("start ice: %w", err)
 	}
-	s.conn = conn
+	s.ice.conn = conn
 	s.group.Go(s.readRelayed)
 	s.addRemotes()
 	return nil
@@ -28,7 +28,7 @@ func (s *session) startChecks() error {
 func (s *session) readRelayed() {
 	b := make([]byte, maxPacket)
 	for {
-		n, err := s.conn.Read(b)
+		n, err := s.ice.conn.Read(b)
 		if err != nil {
 			return // the agent has been closed
 		}
@@ -37,7 +37,7 @@ func (s *session) readRelayed() {
 		case b[0] >= 128 && b[0] <= 191:
 			s.flow.receive(b[:n])
 		case b[0] >= 20 && b[0] <= 63:
-			s.dtls.deliver(b[:n])
+			s.safe.port.deliver(b[:n])
 		default:
 			s.flow.stranger()
 		}
@@ -48,7 +48,7 @@ func (s *session) readRelayed() {
 func (s *session) handshake(client bool, print fingerprint) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.times.connect)
 	defer cancel()
-	result, err := shake(ctx, s.dtls, client, s.net.identity, print, s.log)
+	result, err := shake(ctx, s.safe.port, client, s.net.identity, print, s.log)
 	if err != nil {
 		s.post(func() error { return err })
 		return
@@ -62,7 +62,7 @@ func (s *session) handshake(client bool, print fingerprint) {
 
 // secured takes the keys of the completed handshake and opens the data channel.
 func (s *session) secured(r *secured) {
-	s.secure = r
+	s.safe.keys = r
 	s.flow.secure(r.in, r.out)
 	s.note(func(f *Stats) {
 		f.SRTPProfile = r.profile
@@ -73,7 +73,7 @@ func (s *session) secured(r *secured) {
 		take: func(message []byte) { s.post(func() error { return s.take(message) }) },
 		open: func() { s.post(func() error { s.tellState(); return nil }) },
 	}
-	s.data = data
+	s.safe.data = data
 	s.group.Go(func() { data.run(r.conn) })
 	s.report()
 }
@@ -100,12 +100,12 @@ func (s *session) beginRestart() error {
 
 // renew gives us new credentials and candidates.
 func (s *session) renew() error {
-	s.local = newCredentials()
+	s.ice.local = newCredentials()
 	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.setupSent = nil, nil, 0, false
-	if err := s.agent.Restart(s.local.ufrag, s.local.pwd); err != nil {
+	if err := s.ice.agent.Restart(s.ice.local.ufrag, s.ice.local.pwd); err != nil {
 		return fmt.Errorf("restart ice: %w", err)
 	}
-	if err := s.agent.GatherCandidates(); err != nil {
+	if err := s.ice.agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather candidates: %w", err)
 	}
 	return nil
@@ -114,7 +114,7 @@ func (s *session) renew() error {
 // join tells the agent the peer's credentials of a restart.
 func (s *session) join() error {
 	s.phase.restarting = false
-	if err := s.agent.SetRemoteCredentials(s.peer.credentials.ufrag, s.peer.credentials.pwd); err != nil {
+	if err := s.ice.agent.SetRemoteCredentials(s.peer.credentials.ufrag, s.peer.credentials.pwd); err != nil {
 		return fmt.Errorf("restart ice: %w", err)
 	}
 	s.addRemotes()
@@ -124,7 +124,7 @@ func (s *session) join() error {
 // addRemotes gives the agent the candidates that came early.
 func (s *session) addRemotes() {
 	for _, c := range s.hold.remote {
-		if err := s.agent.AddRemoteCandidate(c); err != nil {
+		if err := s.ice.agent.AddRemoteCandidate(c); err != nil {
 			s.dropCandidate(err)
 		}
 	}

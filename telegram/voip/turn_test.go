@@ -62,7 +62,7 @@ func TestRelayOnlyPerVersion(t *testing.T) {
 func spy(e *Engine) func() []string {
 	var mu sync.Mutex
 	var all []string
-	e.channel = &spyChannel{Channel: e.channel, see: func(m []byte) {
+	e.signal.channel = &spyChannel{Channel: e.signal.channel, see: func(m []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, string(m))

@@ -2,6 +2,7 @@ package voip
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -45,24 +46,14 @@ func TestParseCandidate(t *testing.T) {
 			continue
 		}
 		at, err := candidateAddress(got)
-		text := strings.Join(strings.Fields(strings.NewReplacer(":", ":").Replace(
-			got.Type().String()+" "+at.Addr().String())), " ")
-		if err != nil || !strings.HasPrefix(c.want, text+" ") {
-			t.Errorf("%q: got %s %v (%v), want %q", c.line, got, got.Priority(), err, c.want)
+		if err != nil {
+			t.Errorf("%q: %v", c.line, err)
+			continue
 		}
-		if fields := strings.Fields(c.want); len(fields) == 4 {
-			if at.Port() != uint16(atoi(fields[2])) || got.Priority() != uint32(atoi(fields[3])) {
-				t.Errorf("%q: port %d priority %d, want %q", c.line, at.Port(), got.Priority(), c.want)
-			}
+		if text := fmt.Sprint(got.Type(), " ", at.Addr(), " ", at.Port(), " ", got.Priority()); text != c.want {
+			t.Errorf("%q: got %q, want %q", c.line, text, c.want)
 		}
 	}
-}
-
-func atoi(s string) (n uint64) {
-	for _, c := range s {
-		n = n*10 + uint64(c-'0')
-	}
-	return n
 }
 
 func TestFormatCandidateIsReadByItself(t *testing.T) {
@@ -195,13 +186,10 @@ func TestSharedRemoteAddress(t *testing.T) {
 	second.establish(t)
 	shard, from := b.shards[0], a.shards[0].socket
 	// The second call's checks have come from the address that is the first call's.
-	link := second.callee.live.Load().link
+	link := second.callee.live.Load().ice.link
 	if shard.owner(from.local) == link {
 		t.Fatal("the second call owns the address")
 	}
-	link.mu.Lock()
-	link.remote(from.local).reply = shard.socket
-	link.mu.Unlock()
 	shard.visit(from.local, link)
 	second.caller.flow.out.path.Store(&path{socket: from, to: shard.socket.local})
 	for _, mark := range []string{"one", "two"} {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package voip
+
+const raceEnabled = false
