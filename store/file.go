@@ -17,7 +17,7 @@ import (
 var (
 	bucketValues = []byte("values") // key -> version(8) expires(8, Unix ns, 0 never) value
 	bucketExpiry = []byte("expiry") // expires(8) key -> nothing; what the sweeper looks through
-	bucketLeases = []byte("leases") // name -> token(8) expires(8) owner
+	bucketLeases = []byte("leases") // name -> see leaseHeader
 )
 
 const (
@@ -28,8 +28,9 @@ const (
 
 // File is a Store in one bbolt file, for one process. Expired keys are invisible at once and removed by later writes.
 type File struct {
-	db  *bbolt.DB
-	now func() time.Time
+	db   *bbolt.DB
+	now  func() time.Time
+	life uint64 // grows with every OpenFile
 }
 
 // OpenFile opens or creates the store in the file at path, readable by its owner only; a missing directory is made.
@@ -63,7 +64,9 @@ func (f *File) prepare(path string) error {
 				return err
 			}
 		}
-		return nil
+		var err error
+		f.life, err = tx.Bucket(bucketLeases).NextSequence()
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("prepare store %q: %w", path, err)

@@ -9,19 +9,19 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-const leaseHeader = 16
+const leaseHeader = 24 // token(8) expires(8, Unix ns) life(8), then the owner
 
-// Acquire implements Store. As one process has the file, a lease that this process left behind in an earlier life is
-// taken over only when it has expired or the owner is the same.
+// Acquire implements Store. One process at a time has the file open, so a lease that was taken before this one opened
+// it is nobody's any more, however long it was meant to last.
 func (f *File) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error) {
 	var l Lease
 	err := f.update(ctx, name, func(tx *bbolt.Tx) error {
-		held, ok := readLease(tx, name)
-		if ok && held.Owner != owner && f.now().Before(held.Expires) {
+		held, life := readLease(tx, name)
+		if life == f.life && held.Owner != owner && f.now().Before(held.Expires) {
 			return fmt.Errorf("%w: %s until %s", ErrHeld, held.Owner, held.Expires.Format(time.RFC3339))
 		}
 		l = Lease{Name: name, Owner: owner, Token: held.Token + 1, Expires: f.now().Add(ttl)}
-		return writeLease(tx, l)
+		return writeLease(tx, l, f.life)
 	})
 	if err != nil {
 		return Lease{}, fmt.Errorf("acquire lease %q: %w", name, err)
@@ -43,10 +43,11 @@ func (f *File) Release(ctx context.Context, l Lease) error {
 
 func (f *File) change(ctx context.Context, what string, l Lease) error {
 	err := f.update(ctx, l.Name, func(tx *bbolt.Tx) error {
-		if held, _ := readLease(tx, l.Name); held.Token != l.Token {
+		held, life := readLease(tx, l.Name)
+		if held.Token != l.Token {
 			return ErrFenced
 		}
-		return writeLease(tx, l)
+		return writeLease(tx, l, life)
 	})
 	if err != nil {
 		return fmt.Errorf("%s lease %q: %w", what, l.Name, err)
@@ -54,23 +55,25 @@ func (f *File) change(ctx context.Context, what string, l Lease) error {
 	return nil
 }
 
-// readLease returns the newest lease of a name, expired or not. Token 0 is never given out.
-func readLease(tx *bbolt.Tx, name string) (Lease, bool) {
+// readLease returns the newest lease of a name, expired or not, and in which life of the file it was taken. Token 0 and
+// life 0 are never given out.
+func readLease(tx *bbolt.Tx, name string) (l Lease, life uint64) {
 	raw := tx.Bucket(bucketLeases).Get([]byte(name))
 	if len(raw) < leaseHeader {
-		return Lease{}, false
+		return Lease{}, 0
 	}
 	return Lease{
 		Name:    name,
 		Owner:   string(raw[leaseHeader:]),
 		Token:   binary.BigEndian.Uint64(raw),
 		Expires: time.Unix(0, int64(binary.BigEndian.Uint64(raw[8:]))),
-	}, true
+	}, binary.BigEndian.Uint64(raw[16:])
 }
 
-func writeLease(tx *bbolt.Tx, l Lease) error {
+func writeLease(tx *bbolt.Tx, l Lease, life uint64) error {
 	raw := make([]byte, leaseHeader, leaseHeader+len(l.Owner))
 	binary.BigEndian.PutUint64(raw, l.Token)
 	binary.BigEndian.PutUint64(raw[8:], uint64(l.Expires.UnixNano()))
+	binary.BigEndian.PutUint64(raw[16:], life)
 	return tx.Bucket(bucketLeases).Put([]byte(l.Name), append(raw, l.Owner...))
 }

@@ -312,9 +312,15 @@ func TestFileKeepsValues(t *testing.T) {
 	if e, err := f.Get(t.Context(), "k"); err != nil || e.Version != v || !bytes.Equal(e.Value, []byte("v")) {
 		t.Errorf("got %+v, %v", e, err)
 	}
-	if m, err := f.Acquire(t.Context(), "l", "me", time.Hour); err != nil || m.Token != l.Token+1 {
+	// Who had the lease when the file was closed is gone.
+	m, err := f.Acquire(t.Context(), "l", "another", time.Hour)
+	if err != nil || m.Token != l.Token+1 {
 		t.Errorf("got %+v after %+v, %v", m, l, err)
 	}
+	_, err = f.Acquire(t.Context(), "l", "me", time.Hour)
+	wantErr(t, err, store.ErrHeld)
+	_, err = f.Renew(t.Context(), l, time.Hour)
+	wantErr(t, err, store.ErrFenced)
 	for p, want := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700 | os.ModeDir} {
 		if st, err := os.Stat(p); err != nil || st.Mode() != want {
 			t.Errorf("%s: mode %v, %v", filepath.Base(p), st.Mode(), err)

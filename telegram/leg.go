@@ -237,16 +237,12 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 
 // finish ends the leg as its call has ended.
 func (l *leg) finish(e calls.Ended) {
-	if c, ok := l.wanted(); ok {
-		var err error
-		if e.Err != nil {
-			err = e.Err
-		}
-		l.end(c, err)
-		return
-	}
 	if e.Err != nil {
 		l.fail(e.Err)
+		return
+	}
+	if c, ok := l.wanted(); ok {
+		l.end(c, nil)
 		return
 	}
 	reason := l.reasonOf(e)

@@ -27,6 +27,7 @@ type person struct {
 	codes     []string
 	passwords []string
 	onQR      func(link string)
+	onCode    func()
 
 	mu      sync.Mutex
 	asked   []string
@@ -50,6 +51,9 @@ func (p *person) Code(_ context.Context, sent telegram.SentCode) (string, error)
 	p.note("code by " + sent.Where)
 	if len(p.codes) == 0 {
 		return "", errNoAnswer
+	}
+	if p.onCode != nil {
+		p.onCode()
 	}
 	code := p.codes[0]
 	p.codes = p.codes[1:]
@@ -142,14 +146,15 @@ func TestLoginFails(t *testing.T) {
 		rpc    string
 		before func()
 	}{
-		"wrong codes":          {person: &person{phone: "+99966150000", codes: []string{"1", "2", "3", "4"}}, want: telegram.ErrWrong},
-		"no code":              {person: &person{phone: "+99966150000"}, want: errNoAnswer},
-		"wrong passwords":      {person: &person{phone: "+99966150003", codes: []string{"10003"}, passwords: []string{"a", "b", "c", "d"}}, want: telegram.ErrWrong},
-		"no password":          {person: &person{phone: "+99966150003", codes: []string{"10003"}}, want: errNoAnswer},
-		"number not on it":     {person: &person{phone: "+99966199999", codes: []string{"1"}}, want: telegram.ErrNoSignUp},
-		"bad number":           {person: &person{phone: "hello"}, rpc: "PHONE_NUMBER_INVALID"},
-		"flood":                {person: &person{phone: "+99966150000"}, rpc: "FLOOD_WAIT", before: func() { w.control.FloodNext(0, "auth.sendCode", 900) }},
-		"codes expire, always": {person: &person{phone: "+99966150000", codes: []string{"1", "2", "3"}}, want: telegram.ErrWrong},
+		"wrong codes":      {person: &person{phone: "+99966150000", codes: []string{"1", "2", "3", "4"}}, want: telegram.ErrWrong},
+		"no code":          {person: &person{phone: "+99966150000"}, want: errNoAnswer},
+		"wrong passwords":  {person: &person{phone: "+99966150003", codes: []string{"10003"}, passwords: []string{"a", "b", "c", "d"}}, want: telegram.ErrWrong},
+		"no password":      {person: &person{phone: "+99966150003", codes: []string{"10003"}}, want: errNoAnswer},
+		"number not on it": {person: &person{phone: "+99966199999", codes: []string{"1"}}, want: telegram.ErrNoSignUp},
+		"bad number":       {person: &person{phone: "hello"}, rpc: "PHONE_NUMBER_INVALID"},
+		"flood":            {person: &person{phone: "+99966150000"}, rpc: "FLOOD_WAIT", before: func() { w.control.FloodNext(0, "auth.sendCode", 900) }},
+		"codes expire, always": {want: telegram.ErrWrong, person: &person{phone: "+99966150000", codes: []string{"10000", "10000", "10000"},
+			onCode: func() { w.control.ExpireCodes("+99966150000") }}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.before != nil {

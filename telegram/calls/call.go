@@ -30,7 +30,8 @@ type Call struct {
 	timer *time.Timer // of the phase
 	handshake
 	media mediaState
-	end   *verdict // set once: the call is over
+	doubt *time.Timer // running: the call seems to be over, see suspect
+	end   *verdict    // set once: the call is over
 }
 
 // facts is what other goroutines may ask of a call.

@@ -351,6 +351,26 @@ func TestEnds(t *testing.T) {
 			saidA: "discardCall missed 0",
 		},
 		{
+			name: "accept comes too late, another device has declined",
+			act: func(t *testing.T, x *exchange, _, in *Call) {
+				x.fails(bob, "acceptCall", tgerr.New(400, "CALL_ALREADY_DECLINED"))
+				in.Accept()
+			},
+			out: outcome{reason: Missed, failed: true, kind: NotAnswered}, in: outcome{remote: true, failed: true, kind: Elsewhere},
+			saidA: "discardCall missed 0",
+		},
+		{
+			name: "accept comes too late, the caller has given up",
+			act: func(t *testing.T, x *exchange, out, in *Call) {
+				x.on(bob, "acceptCall", func(context.Context) error {
+					out.Discard(Ordinary)
+					return tgerr.New(400, "CALL_ALREADY_DECLINED")
+				})
+				in.Accept()
+			},
+			out: outcome{reason: Missed}, in: outcome{reason: Missed, remote: true}, saidA: "discardCall missed 0",
+		},
+		{
 			name: "the account is occupied",
 			act: func(t *testing.T, x *exchange, _, in *Call) {
 				x.fails(bob, "acceptCall", tgerr.New(500, "CALL_OCCUPY_FAILED"))

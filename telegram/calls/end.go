@@ -11,6 +11,7 @@ import (
 const (
 	discardPatience = 60 * time.Second // for all attempts to discard, while the line runs
 	discardAttempt  = 10 * time.Second // for one of them
+	doubtFor        = 2 * time.Second  // see suspect
 )
 
 // verdict is why a call is over.
@@ -25,6 +26,14 @@ type verdict struct {
 func (c *Call) close(v verdict) {
 	if c.end == nil {
 		c.end = &v
+	}
+}
+
+// suspect ends the call for this verdict in a moment: Telegram refuses a request as if the call were over, and
+// phoneCallDiscarded, which knows better why, may be on its way.
+func (c *Call) suspect(v verdict) {
+	if c.doubt == nil {
+		c.doubt = time.AfterFunc(doubtFor, func() { c.mail.post(func() { c.close(v) }) })
 	}
 }
 
@@ -57,8 +66,14 @@ func (c *Call) fail(err *Error) {
 }
 
 // elsewhere ends an incoming call that another device of the account has. Discarding it would end the other's call.
+// An error that says so may also mean that the caller has just given up.
 func (c *Call) elsewhere(err error) {
-	c.close(verdict{reason: Ordinary, remote: true, err: &Error{Kind: Elsewhere, Err: err}})
+	v := verdict{reason: Ordinary, remote: true, err: &Error{Kind: Elsewhere, Err: err}}
+	if tgerr.Is(err, "CALL_ALREADY_DECLINED") {
+		c.suspect(v)
+		return
+	}
+	c.close(v)
 }
 
 // discarded ends the call because Telegram says so.
@@ -107,8 +122,8 @@ func (r Reason) tl() tg.PhoneCallDiscardReasonClass {
 func (c *Call) finish() {
 	c.mail.close()
 	c.timer.Stop()
-	if c.media.refused != nil {
-		c.media.refused.Stop()
+	if c.doubt != nil {
+		c.doubt.Stop()
 	}
 	var duration time.Duration
 	if !c.media.since.IsZero() {

@@ -25,13 +25,12 @@ type mediaState struct {
 	engine  engine // nil until the key is there
 	cancel  context.CancelFunc
 	events  <-chan voip.Event
-	done    chan error  // holds what Run returned
-	early   backlog     // signalling that came before the engine
-	dropped int         // signalling that found no room
-	since   time.Time   // of the first Established; zero until then
-	lost    bool        // Reconnecting has been told
-	muted   bool        // last MediaState told
-	refused *time.Timer // running: Telegram refuses our signalling
+	done    chan error // holds what Run returned
+	early   backlog    // signalling that came before the engine
+	dropped int        // signalling that found no room
+	since   time.Time  // of the first Established; zero until then
+	lost    bool       // Reconnecting has been told
+	muted   bool       // last MediaState told
 }
 
 // startMedia makes the engine and lets it run.
@@ -153,7 +152,9 @@ func (c *Call) send(packet []byte) error {
 			if err == nil {
 				err = errors.New("telegram answered false")
 			}
-			c.mail.post(func() { c.signalRefused(err) })
+			c.mail.post(func() {
+				c.suspect(verdict{reason: Disconnect, discard: true, err: &Error{Kind: Failed, Err: fmt.Errorf("send signalling: %w", err)}})
+			})
 			return fmt.Errorf("send signalling: %w", err)
 		case ctx.Err() != nil || attempt == sendAttempts:
 			return fmt.Errorf("send signalling: %w", err)
@@ -166,16 +167,6 @@ func (c *Call) send(packet []byte) error {
 		}
 		delay *= 2
 	}
-}
-
-// signalRefused ends a call that Telegram no longer knows, unless its end arrives in the ordinary way first.
-func (c *Call) signalRefused(err error) {
-	if c.media.refused != nil {
-		return
-	}
-	c.media.refused = time.AfterFunc(refusalGrace, func() {
-		c.mail.post(func() { c.fail(&Error{Kind: Failed, Err: fmt.Errorf("send signalling: %w", err)}) })
-	})
 }
 
 // sleep reports whether the time has passed without ctx ending.
