@@ -93,13 +93,7 @@ func (r *request) requestCall(q *tg.PhoneRequestCallRequest) (bin.Encoder, error
 	}
 	// Desktop wants phoneCallWaiting as the answer, so that it is busy comes as an update after it.
 	c.silent = true
-	r.call.After(func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if c.live() {
-			r.discard(c, nil, &tg.PhoneCallDiscardReasonBusy{}, 0)
-		}
-	})
+	r.discard(c, nil, &tg.PhoneCallDiscardReasonBusy{}, 0)
 	return answer, nil
 }
 

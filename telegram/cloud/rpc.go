@@ -79,15 +79,32 @@ func (s *Server) methods() methods {
 	return m
 }
 
-// Invoke implements mtserver.Handler.
-func (s *Server) Invoke(_ context.Context, call *mtserver.Call) (bin.Encoder, error) {
+// Invoke implements mtserver.Handler. The answer and what the query has pushed leave under one hold of the lock, the answer
+// first: clients are not made for news of a call that overtakes the answer before it, and order is kept for everybody.
+func (s *Server) Invoke(_ context.Context, call *mtserver.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = true
+	call.Reply(s.invoke(call))
+	s.hold = false
+	for _, p := range s.held {
+		s.tell(p.to, p.update)
+	}
+	s.held = nil
+}
+
+// parcel is an update on its way to a session.
+type parcel struct {
+	to     *mtserver.Session
+	update bin.Encoder
+}
+
+func (s *Server) invoke(call *mtserver.Call) (bin.Encoder, error) {
 	b := &bin.Buffer{Buf: call.Body}
 	id, err := b.PeekID()
 	if err != nil {
 		return nil, fail(400, "INPUT_METHOD_INVALID")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if id == tg.AuthBindTempAuthKeyRequestTypeID {
 		return s.bindTempKey(call, b)
 	}
@@ -101,18 +118,14 @@ func (s *Server) Invoke(_ context.Context, call *mtserver.Call) (bin.Encoder, er
 	m, known := s.table[id]
 	if !known {
 		s.log.Debug("unknown method", "id", id)
-		return nil, tgerr.New(400, "INPUT_METHOD_INVALID")
+		return nil, fail(400, "INPUT_METHOD_INVALID")
 	}
 	r := &request{Server: s, call: call, dev: d, me: d.user}
 	if err := r.admit(m); err != nil {
 		return nil, err
 	}
 	result, err := m.run(r, b)
-	if err != nil {
-		s.log.Debug("query refused", "method", m.name, "err", err)
-	} else {
-		s.log.Debug("query", "method", m.name)
-	}
+	s.log.Debug("query", "method", m.name, "err", err)
 	return result, err
 }
 

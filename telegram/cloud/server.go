@@ -51,8 +51,10 @@ type state struct {
 	calls     map[int64]*call
 	callOrder []*call
 	randomIDs []randomID
-	anybody   fate   // for queries of devices that are not logged in
-	custom    string // custom_parameters of new calls
+	hold      bool     // a query is being carried out: pushes go to held
+	held      []parcel // until it is answered
+	anybody   fate     // for queries of devices that are not logged in
+	custom    string   // custom_parameters of new calls
 }
 
 // New binds the sockets, so that addresses are known before Run.

@@ -52,6 +52,9 @@ func TestOfficialLibrary(t *testing.T) {
 		a = w.open(w.users[0], a.dir, false)
 		a.t = t
 		a.state("authorizationStateReady")
+		if u := a.do(tdjson.Object{"@type": "getUser", "user_id": bobID}); u["first_name"] != "Bob" { // loads the user from the database
+			t.Fatalf("user %v", u)
+		}
 		w.call(t, a, b, bobID)
 	})
 	step("server restart", func(t *testing.T) {
@@ -215,6 +218,12 @@ func (c *tdClient) dial(user int64) int64 {
 	return c.do(tdjson.Object{"@type": "createCall", "user_id": user, "protocol": tdProtocol(), "is_video": false}).Int("id")
 }
 
+// rings waits until the other side has received the call. Ending it before fails there: phone.receivedCall comes too late.
+func (c *tdClient) rings(id int64) {
+	c.t.Helper()
+	c.callState(id, "callStatePending", func(s tdjson.Object) bool { return s["is_received"] == true })
+}
+
 // callState waits until a call is in a state and gives the call.
 func (c *tdClient) callState(id int64, want string, ok func(state tdjson.Object) bool) tdjson.Object {
 	c.t.Helper()
@@ -235,7 +244,7 @@ func (w *tdWorld) establish(t *testing.T, a, b *tdClient, to int64) (atA, atB in
 	start := time.Now()
 	atA = a.dial(to)
 	atB = b.incoming()
-	a.callState(atA, "callStatePending", func(s tdjson.Object) bool { return s["is_received"] == true })
+	a.rings(atA)
 	b.do(tdjson.Object{"@type": "acceptCall", "call_id": atB, "protocol": tdProtocol()})
 	ready, theirs := a.callState(atA, "callStateReady", nil).Sub("state"), b.callState(atB, "callStateReady", nil).Sub("state")
 	if !reflect.DeepEqual(ready["emojis"], theirs["emojis"]) || ready["encryption_key"] != theirs["encryption_key"] || ready["encryption_key"] == "" {
@@ -302,6 +311,7 @@ func (w *tdWorld) reject(t *testing.T, a, b *tdClient, to int64) {
 func (w *tdWorld) cancel(t *testing.T, a, b *tdClient, to int64) {
 	atA := a.dial(to)
 	atB := b.incoming()
+	a.rings(atA)
 	a.do(tdjson.Object{"@type": "discardCall", "call_id": atA, "is_disconnected": false, "duration": 0, "connection_id": 0})
 	if r := b.callState(atB, "callStateDiscarded", nil).Sub("state").Sub("reason").Type(); r != "callDiscardReasonMissed" {
 		t.Fatalf("reason %s", r)
@@ -338,6 +348,7 @@ func (w *tdWorld) lostUpdates(t *testing.T, a, b *tdClient, to int64) {
 	w.server.Control().DropUpdates(bob, false)
 	w.server.Control().BlockUser(bob, carol, true)
 	atB := b.incoming()
+	a.rings(atA)
 	a.do(tdjson.Object{"@type": "discardCall", "call_id": atA, "is_disconnected": false, "duration": 0, "connection_id": 0})
 	b.callState(atB, "callStateDiscarded", nil)
 }

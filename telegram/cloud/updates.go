@@ -41,8 +41,12 @@ func (s *Server) push(to *account, n news) {
 	}
 }
 
-// tell sends one message to one session.
+// tell sends one message to one session; while a query is carried out it waits for the query's answer.
 func (s *Server) tell(session *mtserver.Session, update bin.Encoder) {
+	if s.hold {
+		s.held = append(s.held, parcel{session, update})
+		return
+	}
 	if err := session.Push(update); err != nil {
 		s.log.Error("push update", "err", err)
 	}

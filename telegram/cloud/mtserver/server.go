@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gotd/td/bin"
 	"github.com/gotd/td/crypto"
 	"github.com/gotd/td/proto"
 )
@@ -32,8 +31,8 @@ type Handler interface {
 	Key(id int64) (*Key, bool)
 	// NewKey keeps a key that was just made.
 	NewKey(*Key) error
-	// Invoke carries out a query, never twice for one msg_id. A *tgerr.Error becomes rpc_error, any other error rpc_error 500.
-	Invoke(context.Context, *Call) (bin.Encoder, error)
+	// Invoke carries out a query, never twice for one msg_id, and replies before it returns.
+	Invoke(context.Context, *Call)
 	// Forget says that a session is gone for good.
 	Forget(*Session)
 }
@@ -43,11 +42,9 @@ type Call struct {
 	Query
 	Session *Session
 	MsgID   int64
-	after   []func()
+	log     *slog.Logger
+	replied bool
 }
-
-// After has f called when the answer has been queued, so that what f pushes comes after it.
-func (c *Call) After(f func()) { c.after = append(c.after, f) }
 
 // Server speaks MTProto on a listener.
 type Server struct {

@@ -99,46 +99,47 @@ func (c *conn) part(ctx context.Context, s *Session, m message) error {
 	return nil
 }
 
-// query unwraps a query, has it carried out and answers it.
+// query unwraps a query and has it carried out.
 func (c *conn) query(ctx context.Context, s *Session, m message) error {
-	call := &Call{Session: s, MsgID: m.id}
-	result, err := c.invoke(ctx, call, m.body)
+	call := &Call{Session: s, MsgID: m.id, log: c.log}
+	q, err := Unwrap(m.body)
+	switch {
+	case err != nil:
+		c.log.Info("query refused", "err", err)
+		call.Reply(nil, tgerr.New(400, "INPUT_REQUEST_INVALID"))
+	case s.waiting(q.After):
+		call.Reply(nil, tgerr.New(400, "MSG_WAIT_FAILED"))
+	default:
+		call.Query = q
+		c.srv.handler.Invoke(ctx, call)
+		call.Reply(nil, errors.New("query was not answered"))
+	}
+	return nil
+}
+
+// Reply queues the answer: a result, or an error that becomes rpc_error (500 unless it is a *tgerr.Error). What is pushed
+// afterwards arrives after it. Only the first reply counts.
+func (c *Call) Reply(result bin.Encoder, err error) {
+	if c.replied {
+		return
+	}
+	c.replied = true
 	var b bin.Buffer
 	if err == nil {
-		if err = encodeResult(&b, m.id, result); err != nil {
-			c.log.Error("encode result", "err", err)
-			err = tgerr.New(500, "INTERNAL")
-		}
+		err = encodeResult(&b, c.MsgID, result)
 	}
 	if err != nil {
-		b.Reset()
 		var e *tgerr.Error
 		if !errors.As(err, &e) {
 			c.log.Warn("query failed", "err", err)
 			e = tgerr.New(500, "INTERNAL")
 		}
-		if err := encodeResult(&b, m.id, &mt.RPCError{ErrorCode: e.Code, ErrorMessage: e.Message}); err != nil {
-			return err
+		b.Reset()
+		if err := encodeResult(&b, c.MsgID, &mt.RPCError{ErrorCode: e.Code, ErrorMessage: e.Message}); err != nil {
+			c.log.Error("encode rpc_error", "err", err)
 		}
 	}
-	s.finish(m.id, b.Buf, err != nil)
-	for _, f := range call.after {
-		f()
-	}
-	return nil
-}
-
-func (c *conn) invoke(ctx context.Context, call *Call, body []byte) (bin.Encoder, error) {
-	q, err := Unwrap(body)
-	if err != nil {
-		c.log.Info("query refused", "err", err)
-		return nil, tgerr.New(400, "INPUT_REQUEST_INVALID")
-	}
-	call.Query = q
-	if call.Session.waiting(q.After) {
-		return nil, tgerr.New(400, "MSG_WAIT_FAILED")
-	}
-	return c.srv.handler.Invoke(ctx, call)
+	c.Session.finish(c.MsgID, b.Buf, err != nil)
 }
 
 func encodeResult(b *bin.Buffer, query int64, result bin.Encoder) error {
