@@ -77,7 +77,7 @@ func TestConvertersAllocateNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(200, l.next); n != 0 {
 			t.Errorf("%s: %v allocations a packet", name, n)
 		}
-		if s := l.c.Stats().AtoB; s.Malformed+s.Jumps+s.Stale+s.Late != 0 || s.PacketsOut+s.SlicesDropped < 200 {
+		if s := l.c.Stats().AtoB; s.Malformed+s.Jumps+s.Stale+s.Late != 0 || s.PacketsOut < 200 {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}

@@ -85,18 +85,17 @@ type ConnectionStats struct {
 
 // DirectionStats counts what one direction of a Connection did.
 type DirectionStats struct {
-	Conversion    string  // "opus→PCMU"; "PCMU" where packets pass untouched
-	Profile       Profile // how Opus is encoded at present; Auto where it is not encoded
-	PacketsIn     uint64  // packets with audio
-	PacketsOut    uint64
-	Concealed     time.Duration // audio made up or recovered in place of lost packets
-	FECRecovered  uint64        // packets recovered from redundancy, part of Concealed
-	SlicesDropped uint64        // paced slices thrown away because the source sent faster than real time
-	Late          uint64        // packets behind a newer one, or repeated
-	Stale         uint64        // packets dropped because a stall held them back, or because they belong to no stream
-	Malformed     uint64        // packets that were no audio of the format
-	Jumps         uint64        // breaks of the source's clock that were bridged, and gaps too long to conceal
-	Latency       Latency       // from arrival to departure of a packet's first slice, our processing included
+	Conversion   string  // "opus→PCMU"; "PCMU" where packets pass untouched
+	Profile      Profile // how Opus is encoded at present; Auto where it is not encoded
+	PacketsIn    uint64  // packets with audio
+	PacketsOut   uint64
+	Concealed    time.Duration // audio made up or recovered in place of lost packets
+	FECRecovered uint64        // packets recovered from redundancy, part of Concealed
+	Late         uint64        // packets behind a newer one, or repeated
+	Stale        uint64        // packets dropped because a stall held them back, or because they belong to no stream
+	Malformed    uint64        // packets that were no audio of the format
+	Jumps        uint64        // breaks of the source's clock that were bridged, and gaps too long to conceal
+	Latency      Latency       // from arrival to departure of a packet's first slice, our processing included
 }
 
 // Latency sums up a distribution.

@@ -81,7 +81,7 @@ func (c *opusToPCM) WriteAudio(p *Packet) {
 			return
 		}
 	}
-	c.pace.put(&c.direction, c.pcm[:n], uint32(at.at/c.div), marker, false, now)
+	c.pace.put(&c.direction, c.pcm[:n], uint32(at.at/c.div), marker, now)
 }
 
 // conceal fills the time that is missing before a packet: the last lost packet from the redundancy in this one, where
@@ -121,7 +121,7 @@ func (c *opusToPCM) fill(n int, err error, at int64) {
 		return
 	}
 	c.stats.Concealed += time.Duration(n) * time.Second / time.Duration(c.pace.rate)
-	c.pace.put(&c.direction, c.pcm[:n], uint32(at/c.div), false, true, time.Time{})
+	c.pace.fill(&c.direction, c.pcm[:n], uint32(at/c.div))
 }
 
 // turn is called by the wheel when a slice is due.

@@ -102,7 +102,7 @@ func connectAudio(a, b media.Flow, wheel *media.Wheel, log *slog.Logger) (stop f
 		for _, direction := range []media.DirectionStats{stats.AtoB, stats.BtoA} {
 			log.Info("audio ended", "conversion", direction.Conversion, "packets_in", direction.PacketsIn,
 				"packets_out", direction.PacketsOut, "concealed", direction.Concealed, "late", direction.Late,
-				"dropped", direction.SlicesDropped+direction.Stale+direction.Malformed,
+				"dropped", direction.Stale+direction.Malformed,
 				"latency_p50", direction.Latency.P50, "latency_p99", direction.Latency.P99)
 		}
 	}, nil
