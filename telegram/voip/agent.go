@@ -57,7 +57,8 @@ type agentOptions struct {
 func newAgent(o agentOptions) (*ice.Agent, error) {
 	none, soon := time.Duration(0), 300*time.Millisecond
 	checks, every, gather := uint16(iceChecks), iceCheckEvery, bindingTimeout
-	c := &ice.AgentConfig{
+	// The options that replace AgentConfig do not reach the TURN client's logger.
+	c := &ice.AgentConfig{ //nolint:staticcheck // see above
 		Urls:       serverURLs(o.servers, o.p2p),
 		LocalUfrag: o.ufrag, LocalPwd: o.pwd,
 		MulticastDNSMode:    ice.MulticastDNSModeDisabled,
@@ -82,7 +83,7 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 		c.UDPMux = &hostMux{o.link, hosts}
 		c.UDPMuxSrflx = &mappedMux{hostMux{o.link, hosts[:min(1, len(hosts))]}}
 	}
-	a, err := ice.NewAgent(c) //nolint:staticcheck // the options replacing it do not reach the TURN client's logger
+	a, err := ice.NewAgent(c) //nolint:staticcheck // see above
 	if err != nil {
 		return nil, fmt.Errorf("make ice agent: %w", err)
 	}

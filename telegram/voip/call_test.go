@@ -2,6 +2,7 @@ package voip
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -337,7 +338,7 @@ func must[T any](v T, err error) T {
 func TestRunTwice(t *testing.T) {
 	p := newPair(t, pairOptions{})
 	p.establish(t)
-	if err := p.caller.Run(t.Context()); err != ErrRunning {
+	if err := p.caller.Run(t.Context()); !errors.Is(err, ErrRunning) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -55,7 +55,7 @@ func (d *dataChannel) serve(conn net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("open sctp association: %w", err)
 	}
-	defer association.Close()
+	defer func() { _ = association.Close() }()
 	channel, err := d.connect(association, logs)
 	if err != nil {
 		return err
@@ -122,6 +122,6 @@ type keptConn struct {
 
 // Close implements net.Conn: it only wakes up whoever reads.
 func (c *keptConn) Close() error {
-	c.once.Do(func() { _ = c.Conn.SetReadDeadline(time.Unix(1, 0)) })
+	c.once.Do(func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
 	return nil
 }

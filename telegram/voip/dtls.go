@@ -95,7 +95,7 @@ func shake(ctx context.Context, port *dtlsPort, client bool, id *identity, peer 
 		return nil, fmt.Errorf("%w: %w", ErrDTLS, err)
 	}
 	if err := conn.HandshakeContext(ctx); err != nil {
-		conn.Close()
+		_ = conn.Close()
 		if errors.Is(err, ErrFingerprint) {
 			return nil, ErrFingerprint
 		}
@@ -104,7 +104,7 @@ func shake(ctx context.Context, port *dtlsPort, client bool, id *identity, peer 
 	port.done.Store(true)
 	s, err := keysOf(conn, client)
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, fmt.Errorf("%w: %w", ErrDTLS, err)
 	}
 	return s, nil

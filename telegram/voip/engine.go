@@ -117,16 +117,16 @@ func (e *Engine) run(parent context.Context, n *Net) error {
 		}
 	})
 	group.Go(func() { e.signal.outbox.run(ctx) })
-	return s.run()
+	return s.run() //nolint:contextcheck // the session keeps the context it was made with
 }
 
 // finish tells the end of the call to the world.
 func (e *Engine) finish(ctx context.Context, err error) error {
 	_ = e.flow.Close()
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the ordinary end, whatever it interrupted
 	}
-	e.log.Info("call transport failed", "err", err)
+	e.log.Info("call transport ends", "err", err)
 	e.state(Failed)
 	return err
 }

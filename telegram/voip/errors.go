@@ -1,6 +1,9 @@
 package voip
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors of New and ListenNet.
 var (
@@ -9,12 +12,15 @@ var (
 	ErrRunning = errors.New("engine has been run before")
 )
 
-// Errors of Run: the transport of the call has failed for good.
+// ErrFailed is the base of Run's errors: the transport of the call has failed for good.
+var ErrFailed = errors.New("call transport failed")
+
+// Errors of Run.
 var (
-	ErrNoPeer      = errors.New("peer sent no usable signalling in time")
-	ErrNoConnect   = errors.New("no connection to the peer in time")
-	ErrLost        = errors.New("connection to the peer is lost")
-	ErrFingerprint = errors.New("peer's certificate does not match the signalled fingerprint")
-	ErrDTLS        = errors.New("dtls handshake failed")
-	ErrNetClosed   = errors.New("shared sockets are closed")
+	ErrNoPeer      = fmt.Errorf("%w: peer sent no usable signalling in time", ErrFailed)
+	ErrNoConnect   = fmt.Errorf("%w: no connection to the peer in time", ErrFailed)
+	ErrLost        = fmt.Errorf("%w: connection to the peer is lost", ErrFailed)
+	ErrFingerprint = fmt.Errorf("%w: peer's certificate does not match the signalled fingerprint", ErrFailed)
+	ErrDTLS        = fmt.Errorf("%w: dtls handshake", ErrFailed)
+	ErrNetClosed   = fmt.Errorf("%w: shared sockets are closed", ErrFailed)
 )

@@ -73,11 +73,11 @@ func (l *link) close() {
 	}
 	ports := slices.Clone(l.ports)
 	if l.private != nil {
-		l.private.conn.Close()
+		_ = l.private.conn.Close()
 	}
 	l.mu.Unlock()
 	for _, p := range ports {
-		p.Close()
+		_ = p.Close()
 	}
 	l.shard.release(l, addresses)
 	l.shard.calls.Add(-1)

@@ -123,7 +123,7 @@ func (l *link) forget(ufrag string) {
 	l.ports = rest
 	l.mu.Unlock()
 	for _, p := range old {
-		p.Close()
+		_ = p.Close()
 	}
 }
 

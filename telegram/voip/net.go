@@ -95,7 +95,7 @@ func (n *Net) Close() {
 
 func (n *Net) closeSockets() {
 	for _, s := range n.shards {
-		s.socket.conn.Close()
+		_ = s.socket.conn.Close()
 	}
 }
 

@@ -114,5 +114,5 @@ func (s *relaySocket) abort() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	s.PacketConn.Close()
+	_ = s.PacketConn.Close()
 }

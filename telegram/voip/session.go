@@ -72,7 +72,6 @@ type held struct {
 
 // phase is how far the transport is.
 type phase struct {
-	started     bool // connectivity checks have begun
 	connected   bool // ICE has a working pair
 	shaking     bool // the DTLS handshake has begun
 	established bool // was reported once

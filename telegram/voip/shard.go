@@ -67,7 +67,7 @@ func (s *shard) read() {
 	err := s.socket.readAll(s.take)
 	if !errors.Is(err, net.ErrClosed) {
 		s.net.log.Error("call socket failed", "local", s.socket.local, "err", err)
-		s.socket.conn.Close()
+		_ = s.socket.conn.Close()
 	}
 }
 
@@ -163,9 +163,10 @@ func (s *shard) takeDTLS(b []byte, from netip.AddrPort) {
 	to := c.receivers()
 	plain := len(b) >= 5 && binary.BigEndian.Uint16(b[3:]) == 0 // epoch, RFC 6347 section 4.1
 	for _, l := range to {
-		if len(to) == 1 || !(plain && l.dtls.done.Load()) {
-			l.dtls.deliver(b)
+		if len(to) > 1 && plain && l.dtls.done.Load() {
+			continue
 		}
+		l.dtls.deliver(b)
 	}
 }
 
