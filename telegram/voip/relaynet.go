@@ -114,5 +114,5 @@ func (s *relaySocket) abort() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	_ = s.PacketConn.Close()
+	_ = s.Close()
 }
