@@ -30,8 +30,7 @@ func (r *rest) dialEvents(ctx context.Context, app string) (*socket, error) {
 	defer cancel()
 	target := "ws" + strings.TrimPrefix(r.base, "http") + "/events?" + url.Values{"app": {app}}.Encode()
 	login := base64.StdEncoding.EncodeToString([]byte(r.username + ":" + r.password))
-	// The response's body is closed by the library.
-	conn, resp, err := websocket.Dial(ctx, target, &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(ctx, target, &websocket.DialOptions{ //nolint:bodyclose // the library closes it
 		HTTPClient: r.client,
 		HTTPHeader: http.Header{"Authorization": {"Basic " + login}},
 	})

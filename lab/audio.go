@@ -101,7 +101,7 @@ func (a *Audio) close() {
 	a.closed = true
 	a.mu.Unlock()
 	close(a.stop)
-	a.conn.Close()
+	_ = a.conn.Close()
 	a.wg.Wait()
 }
 

@@ -18,7 +18,6 @@ type Digit struct {
 
 // digitReceiver makes digits of RFC 4733 packets. It belongs to the reading goroutine.
 type digitReceiver struct {
-	began     time.Time
 	timestamp uint32
 	active    bool // a digit has begun and its end has not been seen
 	known     bool // timestamp is that of a digit, ended or not

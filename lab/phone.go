@@ -81,7 +81,7 @@ func NewPhone(o PhoneOptions) (*Phone, error) {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.serve(); err != nil {
 		p.cancel()
-		conn.Close()
+		_ = conn.Close()
 		return nil, fmt.Errorf("open phone %s: %w", o.Name, err)
 	}
 	return p, nil
@@ -138,7 +138,7 @@ func (p *Phone) Close() {
 	case <-ended:
 	case <-time.After(closePatience): // the other side does not answer any more
 	}
-	p.conn.Close()
+	_ = p.conn.Close()
 	p.serving.Wait()
 	if err := p.ua.Close(); err != nil {
 		p.log.Debug("close sip layers", "err", err)

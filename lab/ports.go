@@ -36,14 +36,14 @@ func checkPorts(tcp, udp int) error {
 		if err != nil {
 			return fmt.Errorf("tcp port %d: %w: %w", tcp, errPortTaken, err)
 		}
-		l.Close()
+		_ = l.Close()
 	}
 	if udp != 0 {
 		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: udp})
 		if err != nil {
 			return fmt.Errorf("udp port %d: %w: %w", udp, errPortTaken, err)
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (e *OpusEncoder) Encode(pcm []int16, out []byte) (int, error) {
 	n := C.opus_encode(e.ptr(), (*C.opus_int16)(unsafe.Pointer(&pcm[0])), C.int(len(pcm)),
 		(*C.uchar)(unsafe.Pointer(&out[0])), C.opus_int32(len(out)))
 	if n < 0 {
-		return 0, opusError("encode opus", C.int(n))
+		return 0, opusError("encode opus", n)
 	}
 	return int(n), nil
 }

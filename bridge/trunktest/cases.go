@@ -24,7 +24,7 @@ func (w *watched) hangup(r bridge.Reason) error {
 func (w *watched) endedFor(reasons ...bridge.Reason) error {
 	end, err := w.ended()
 	if err == nil && !slices.Contains(reasons, end.Cause.Reason) {
-		err = fmt.Errorf("leg %s ended for %v (%v), expected one of %v", w.ID(), end.Cause, end.Err, reasons)
+		err = fmt.Errorf("leg %s ended for %v (%w), expected one of %v", w.ID(), end.Cause, end.Err, reasons)
 	}
 	return err
 }

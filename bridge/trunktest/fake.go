@@ -183,7 +183,7 @@ func (l *Leg) Emit(e bridge.Event) {
 	l.ended = true
 	close(l.events)
 	close(l.done)
-	l.Flow.Close()
+	_ = l.Flow.Close()
 	l.trunk.mu.Lock()
 	delete(l.trunk.legs, l)
 	l.trunk.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
-// The extensions with a SIP phone, and the tone in Hz that each plays in calls.
+// Extensions are those with a SIP phone, with the tone in Hz that each plays in calls.
 var Extensions = map[string]float64{"100": 1000, "201": 900, "202": 800}
 
 // Company is the account that the service holds.

@@ -231,7 +231,7 @@ func (k *carrier) ended(a *association, err error) {
 		k.live = k.start(false)
 	}
 	// A peer that aborted knows; one that did not still sends to the old association.
-	if a.conn.reason() != errAborted || len(k.waiting) > 0 || a.sctp.BufferedAmount() > 0 {
+	if !errors.Is(a.conn.reason(), errAborted) || len(k.waiting) > 0 || a.sctp.BufferedAmount() > 0 {
 		k.redialSoon()
 	}
 }

@@ -18,7 +18,7 @@ func Marshal(m Message) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(o); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMessage, err)
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

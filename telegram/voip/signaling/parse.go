@@ -25,7 +25,7 @@ func Parse(b []byte) (Message, error) {
 	d.UseNumber()
 	var o object
 	if err := d.Decode(&o); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrMessage, err)
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: text behind the object", ErrMessage)

@@ -8,23 +8,20 @@ import (
 
 // queue is a bounded queue of byte slices between goroutines. It never blocks: what does not fit is refused.
 type queue struct {
-	maxItems, maxBytes int
-	wake               chan struct{} // holds a token when something was pushed
+	wake chan struct{} // holds a token when something was pushed
 
 	mu    sync.Mutex
 	items [][]byte
 	bytes int
 }
 
-func newQueue(maxItems, maxBytes int) *queue {
-	return &queue{maxItems: maxItems, maxBytes: maxBytes, wake: make(chan struct{}, 1)}
-}
+func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
 
 // push appends an item, which is the queue's from then on, and reports whether it fitted.
 func (q *queue) push(item []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.items) >= q.maxItems || q.bytes+len(item) > q.maxBytes {
+	if len(q.items) >= maxQueued || q.bytes+len(item) > maxQueuedBytes {
 		return false
 	}
 	q.items = append(q.items, item)

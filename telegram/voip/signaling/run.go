@@ -56,8 +56,8 @@ type counters struct {
 func newChannel(cfg Config, f framing) *channel {
 	c := &channel{
 		cfg: cfg, log: cfg.Log, cipher: NewCipher(cfg.Key, cfg.Role, Signaling),
-		outgoing: newQueue(maxQueued, maxQueuedBytes), incoming: newQueue(maxQueued, maxQueuedBytes),
-		unwrapped: newQueue(maxQueued, maxQueuedBytes), outbox: newQueue(maxQueued, maxQueuedBytes),
+		outgoing: newQueue(), incoming: newQueue(),
+		unwrapped: newQueue(), outbox: newQueue(),
 	}
 	switch f {
 	case framingRaw:
