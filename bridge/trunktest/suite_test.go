@@ -10,8 +10,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"go.uber.org/goleak"
-
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
