@@ -34,13 +34,18 @@ type Account struct {
 	peers *peers
 	read  *progress
 
-	live    atomic.Pointer[session] // nil while calls cannot be made
-	offline atomic.Bool             // the connection is being made anew
-	health  atomic.Pointer[error]   // why live is nil
-	login   chan struct{}           // holds a token when Login has succeeded
+	standing
+	login   chan struct{} // holds a token when Login has succeeded
 	legs    sync.WaitGroup
 	counter atomic.Uint64 // of leg ids
 	born    string        // makes leg ids unique over restarts
+}
+
+// standing is whether calls can be made.
+type standing struct {
+	live    atomic.Pointer[session] // nil while calls cannot be made
+	offline atomic.Bool             // the connection is being made anew
+	health  atomic.Pointer[error]   // why live is nil
 }
 
 // New makes the trunk of an account; nothing happens until Run or Login.
@@ -68,18 +73,18 @@ func New(o Options) (*Account, error) {
 // Name implements bridge.Trunk.
 func (a *Account) Name() string { return a.opts.Name }
 
-// Health says why calls cannot be made; nil while they can. It does not block.
-func (a *Account) Health() error {
-	if a.live.Load() == nil {
-		return *a.health.Load()
+// Health implements bridge.HealthReporter: it says why calls cannot be made; nil while they can.
+func (s *standing) Health() error {
+	if s.live.Load() == nil {
+		return *s.health.Load()
 	}
-	if a.offline.Load() {
+	if s.offline.Load() {
 		return ErrOffline
 	}
 	return nil
 }
 
-func (a *Account) setHealth(err error) { a.health.Store(&err) }
+func (s *standing) setHealth(err error) { s.health.Store(&err) }
 
 // Run implements bridge.Trunk. It never gives up: an account that is logged out, or held by another process, waits
 // until that changes, and says so in Health.

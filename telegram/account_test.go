@@ -3,6 +3,7 @@ package telegram_test
 import (
 	"context"
 	"errors"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -249,8 +250,8 @@ func TestResolving(t *testing.T) {
 	wantEnd(t, o.dial(byID(alice)), bridge.NoDialog)
 	reached(o, byName("Alice_A"))
 	reached(o, byID(alice))
-	reached(o, byPhone("+99966150002"))
-	reached(o, byID(bob))
+	reached(o, byPhone("+99966150001"))
+	wantEnd(t, o.dial(byID(bob)), bridge.NoDialog)
 
 	// Somebody who has called can be called back by id.
 	w.control.SetPrivacy(carol, cloud.Privacy{Lookup: cloud.Nobody})
@@ -266,6 +267,19 @@ func TestResolving(t *testing.T) {
 	wantEnd(t, offer.Leg, bridge.Cancelled)
 	reached(o, byID(carol))
 
+	// Somebody who hides from a search by number is found through the address book, and does not stay there.
+	w.control.FailNext(trunk, "contacts.resolvePhone", 400, "PHONE_NOT_OCCUPIED")
+	reached(o, byPhone("+99966150002"))
+	if call, err = bobs.CallUsername(ctx, "office", phone.Behaviour{}); err != nil {
+		t.Fatal(err)
+	}
+	offer = o.offer()
+	if offer.Caller.Name != "Bob" || offer.Variables["TGTRUNK_CONTACT"] != "" {
+		t.Errorf("the imported contact is still there: %+v", offer.Request)
+	}
+	call.Hangup()
+	wantEnd(t, offer.Leg, bridge.Cancelled)
+
 	o.stop()
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
@@ -278,12 +292,41 @@ func TestResolving(t *testing.T) {
 	for _, n := range []routing.Number{byID(alice), byID(bob), byID(carol), byName("alice_a"), byPhone("+99966150002")} {
 		reached(o, n)
 	}
-	if bobs.Received() != 4 {
+	if bobs.Received() != 3 {
 		t.Errorf("bob was called %d times", bobs.Received())
 	}
 }
 
-// TestNoNotice: the account ends or never was there.
+// TestNoServer: nobody answers at the server's address; that is waited for, and given up at once.
+func TestNoServer(t *testing.T) {
+	w, opts := loginOnce(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Server.Addr = l.Addr().String()
+	for _, name := range []string{"silent", "closed"} {
+		if name == "closed" {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := w.start(newAccount(t, opts))
+		wantEnd(t, o.dial(byName("alice_a")), bridge.AccountDown)
+		began := time.Now()
+		o.stop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: the account ended after %v", name, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := newAccount(t, opts).Login(ctx, &person{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: login: %v", name, err)
+		}
+		cancel()
+	}
+}
+
+// TestAccountDown: the account is not logged in, or does not run.
 func TestAccountDown(t *testing.T) {
 	w := newWorld(t)
 	a := newAccount(t, w.options())
@@ -409,7 +452,7 @@ func TestLeaseIsHeld(t *testing.T) {
 	second.waitUp()
 }
 
-// TestMediaNeverComes: the peer's audio has no way here.
+// TestMediaFails: the call is to be carried in a way that we do not speak.
 func TestMediaFails(t *testing.T) {
 	w, o := open(t)
 	w.phone(alice, phone.Behaviour{})

@@ -3,7 +3,6 @@ package telegram
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,12 +25,15 @@ type leg struct {
 	answered bool
 	cause    *bridge.Cause // of the first Hangup
 
-	// The rest belongs to the leg's goroutine.
+	stage // belongs to the leg's goroutine
+}
+
+// stage is how far a leg is.
+type stage struct {
 	outgoing bool
 	ring     time.Duration // outgoing: how long it may ring
 	reached  bool          // a device of the callee has the call
 	accepted bool          // the callee has accepted, or we have
-	up       bool          // audio has flowed
 }
 
 // legRoom holds Reached, Ringing, Answered, Media and Ended.
@@ -226,7 +228,6 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 			l.events <- bridge.Answered{}
 		}
 	case calls.Established:
-		l.up = true
 		l.events <- bridge.Media{Flow: e.Flow}
 	case calls.Reconnecting:
 		l.log.Info("nothing is heard of the other side")
@@ -276,6 +277,3 @@ func (l *leg) reasonOf(e calls.Ended) bridge.Reason {
 	}
 	return bridge.Unreachable
 }
-
-// String names the leg in panics and tests.
-func (l *leg) String() string { return fmt.Sprintf("leg %s", l.id) }

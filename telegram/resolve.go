@@ -55,7 +55,10 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 
 // byID finds a user by id: only users that the account has met can be addressed so.
 func (s *session) byID(ctx context.Context, id int64) (Peer, error) {
-	if p, ok := s.peers.get(id); ok && p.AccessHash != 0 || id == s.self.ID {
+	if id == s.self.ID {
+		return Peer{ID: id}, nil
+	}
+	if p, ok := s.peers.get(id); ok && p.AccessHash != 0 {
 		return p, nil
 	}
 	if err := s.fetchContacts(ctx); err != nil {
@@ -182,8 +185,12 @@ func (s *session) removeContact(ctx context.Context, id int64) {
 	if !ok {
 		return
 	}
-	_, err := s.api.ContactsDeleteContacts(ctx, []tg.InputUserClass{p.input()})
-	if err != nil {
+	if _, err := s.api.ContactsDeleteContacts(ctx, []tg.InputUserClass{p.input()}); err != nil {
 		s.log.Warn("imported contact could not be removed", "user", id, "error", err)
+		return
+	}
+	// A contact has the name that it was imported with; now the user has its own again.
+	if _, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{p.input()}); err != nil {
+		s.log.Debug("user's own name is unknown", "user", id, "error", err)
 	}
 }

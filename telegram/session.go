@@ -14,7 +14,6 @@ import (
 	"github.com/gotd/td/telegram"
 	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/telegram/dcs"
-	"github.com/gotd/td/telegram/updates"
 	"github.com/gotd/td/tg"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -44,9 +43,21 @@ func (a *Account) connect(ctx context.Context, accept func(bridge.Offer)) error 
 	// The client outlives ctx by the moment that it takes to discard the calls.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
+	serving := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-serving: // serve sees it, and has things to do first
+		default:
+			end(ctx.Err())
+		}
+	})
+	defer stop()
 	u := newUpstream(a)
 	client := a.newClient(u, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
-	err := client.Run(life, func(life context.Context) error { return a.serve(ctx, life, client, u, accept) })
+	err := client.Run(life, func(life context.Context) error {
+		close(serving)
+		return a.serve(ctx, life, client, u, accept)
+	})
 	if cause := context.Cause(life); cause != nil && errors.Is(cause, ErrLoggedOut) {
 		return cause
 	}
@@ -105,7 +116,7 @@ func (s Server) direct(o *telegram.Options) {
 // serve carries the account's calls while the client lives. ctx ends when the account shall stop, life when the
 // client has ended.
 func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *upstream, accept func(bridge.Offer)) error {
-	s, err := a.open(life, client, accept)
+	s, err := a.open(ctx, life, client, accept)
 	if err != nil {
 		return err
 	}
@@ -139,9 +150,11 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 }
 
 // open learns who we are and what was known of others.
-func (a *Account) open(ctx context.Context, client *telegram.Client, accept func(bridge.Offer)) (*session, error) {
-	asking, cancel := context.WithTimeout(ctx, selfIn)
+func (a *Account) open(ctx, life context.Context, client *telegram.Client, accept func(bridge.Offer)) (*session, error) {
+	asking, cancel := context.WithTimeout(life, selfIn)
 	defer cancel()
+	stop := context.AfterFunc(ctx, cancel)
+	defer stop()
 	self, err := client.Self(asking)
 	if auth.IsUnauthorized(err) { // SESSION_PASSWORD_NEEDED as well: a login that was not finished
 		return nil, fmt.Errorf("%w: %w", ErrLoggedOut, err)
@@ -149,11 +162,11 @@ func (a *Account) open(ctx context.Context, client *telegram.Client, accept func
 	if err != nil {
 		return nil, fmt.Errorf("ask who we are: %w", err)
 	}
-	if err := errors.Join(a.peers.load(ctx, self.ID), a.read.load(ctx, self.ID)); err != nil {
+	if err := errors.Join(a.peers.load(asking, self.ID), a.read.load(asking, self.ID)); err != nil {
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: ctx}
+	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: life}
 	mode := calls.ReceivedNever
 	if a.opts.Calls == Single {
 		mode = calls.ReceivedAtOnce
@@ -213,184 +226,6 @@ func (a *Account) flush(ctx context.Context) {
 	if err := errors.Join(a.peers.flush(ctx), a.read.flush(ctx)); err != nil && ctx.Err() == nil {
 		a.log.Warn("keeping what is known failed", "error", err)
 	}
-}
-
-// upstream is where the client's updates go: those of calls straight to the line, so that a call never waits for the
-// recovery of missed messages, all others through the manager that notices gaps.
-type upstream struct {
-	account *Account
-	manager *updates.Manager
-	up      chan struct{} // holds a token when the connection has been made anew
-
-	mu    sync.Mutex
-	line  *calls.Line      // nil until attach
-	early []tg.UpdateClass // of calls, until attach
-}
-
-// maxEarly bounds what is kept while the account learns who it is.
-const maxEarly = 256
-
-func newUpstream(a *Account) *upstream {
-	u := &upstream{account: a, up: make(chan struct{}, 1)}
-	u.manager = updates.New(updates.Config{
-		Handler:          telegram.UpdateHandlerFunc(u.recovered),
-		Storage:          a.read,
-		UserAccessHasher: a.peers,
-		Logger:           demoted{a.log},
-		OnTooLong:        func() { a.log.Debug("too many updates were missed") },
-		// The account's first start.
-		OnLoadUserStateFailed: func() {},
-	})
-	return u
-}
-
-// attach lets the calls' updates flow.
-func (u *upstream) attach(l *calls.Line) {
-	u.mu.Lock()
-	early := u.early
-	u.line, u.early = l, nil
-	u.mu.Unlock()
-	for _, e := range early {
-		u.deliver(e)
-	}
-}
-
-// connection hears of the client's connection; it does not block.
-func (u *upstream) connection(s telegram.ConnectionState) {
-	ready := s == telegram.ConnectionStateReady
-	if was := u.account.offline.Swap(!ready); was == ready {
-		u.account.log.Info("connection to telegram", "state", s.String())
-	}
-	if ready {
-		select {
-		case u.up <- struct{}{}:
-		default:
-		}
-	}
-}
-
-// follow recovers what was missed, at the start and after every loss of the connection.
-func (u *upstream) follow(ctx context.Context, client *telegram.Client, s *session) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	defer cancel()
-	start := func(ctx context.Context) {
-		asking.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-u.up:
-					_ = u.manager.Handle(ctx, &tg.UpdatesTooLong{}) // fails only when ctx ends
-				}
-			}
-		})
-	}
-	err := u.manager.Run(ctx, callsOnly{client.API()}, s.self.ID, updates.AuthOptions{OnStart: start})
-	if err == nil {
-		err = errors.New("updates have ended")
-	}
-	return fmt.Errorf("follow updates: %w", err)
-}
-
-// Handle implements telegram.UpdateHandler.
-func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
-	u.account.peers.remember(usersOf(all))
-	switch t := all.(type) {
-	case *tg.Updates:
-		t.Updates = u.sift(t.Updates)
-	case *tg.UpdatesCombined:
-		t.Updates = u.sift(t.Updates)
-	case *tg.UpdateShort:
-		if rest := u.sift([]tg.UpdateClass{t.Update}); len(rest) == 0 {
-			return nil
-		}
-	}
-	return u.manager.Handle(ctx, all)
-}
-
-// sift delivers the updates of calls and returns the rest without those of channels.
-func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
-	rest := make([]tg.UpdateClass, 0, len(all))
-	for _, one := range all {
-		if !u.deliver(one) && !ofChannel(one) {
-			rest = append(rest, one)
-		}
-	}
-	return rest
-}
-
-// deliver reports whether the update was one of a call.
-func (u *upstream) deliver(one tg.UpdateClass) bool {
-	switch one.(type) {
-	case *tg.UpdatePhoneCall, *tg.UpdatePhoneCallSignalingData:
-	default:
-		return false
-	}
-	u.mu.Lock()
-	line := u.line
-	if line == nil && len(u.early) < maxEarly {
-		u.early = append(u.early, one)
-	}
-	u.mu.Unlock()
-	if line == nil {
-		return true
-	}
-	switch t := one.(type) {
-	case *tg.UpdatePhoneCall:
-		_ = line.HandleCall(context.Background(), t) // never fails
-	case *tg.UpdatePhoneCallSignalingData:
-		_ = line.HandleSignaling(context.Background(), t) // never fails
-	}
-	return true
-}
-
-// recovered takes what the manager has put in order; updates of calls are among them only where they were missed.
-func (u *upstream) recovered(_ context.Context, all tg.UpdatesClass) error {
-	u.account.peers.remember(usersOf(all))
-	switch t := all.(type) {
-	case *tg.Updates:
-		u.sift(t.Updates)
-	case *tg.UpdatesCombined:
-		u.sift(t.Updates)
-	}
-	return nil
-}
-
-// ofChannel says whether an update belongs to a channel's own sequence, which is not followed.
-func ofChannel(u tg.UpdateClass) bool {
-	if _, ok := u.(*tg.UpdateChannelTooLong); ok {
-		return true
-	}
-	_, _, _, ok, _ := tg.IsChannelPtsUpdate(u)
-	return ok
-}
-
-// callsOnly is the API of the updates' manager, without the channels.
-type callsOnly struct{ *tg.Client }
-
-// UpdatesGetDifference implements updates.API.
-func (c callsOnly) UpdatesGetDifference(ctx context.Context, r *tg.UpdatesGetDifferenceRequest) (tg.UpdatesDifferenceClass, error) {
-	d, err := c.Client.UpdatesGetDifference(ctx, r)
-	switch t := d.(type) {
-	case *tg.UpdatesDifference:
-		t.OtherUpdates = withoutChannels(t.OtherUpdates)
-	case *tg.UpdatesDifferenceSlice:
-		t.OtherUpdates = withoutChannels(t.OtherUpdates)
-	}
-	return d, err
-}
-
-func withoutChannels(all []tg.UpdateClass) []tg.UpdateClass {
-	rest := all[:0]
-	for _, u := range all {
-		if !ofChannel(u) {
-			rest = append(rest, u)
-		}
-	}
-	return rest
 }
 
 // demoted is the client's log: what it calls info is detail here, and it logs requests in full at debug.

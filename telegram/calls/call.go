@@ -22,8 +22,11 @@ type Call struct {
 	mail     *mailbox
 	events   chan Event
 	base     context.Context // of all requests; set once, before run
+	progress                 // belongs to run's goroutine
+}
 
-	// The rest belongs to run's goroutine.
+// progress is where a call stands.
+type progress struct {
 	log   *slog.Logger
 	jobs  jobs
 	phase phase
@@ -64,7 +67,8 @@ const (
 )
 
 func newCall(l *Line, outgoing bool) *Call {
-	c := &Call{line: l, outgoing: outgoing, log: l.log, events: make(chan Event, eventRoom), mail: newMailbox()}
+	c := &Call{line: l, outgoing: outgoing, events: make(chan Event, eventRoom), mail: newMailbox()}
+	c.log = l.log
 	if outgoing {
 		c.facts.admin.Store(l.opts.Self)
 	}
@@ -121,7 +125,7 @@ func (c *Call) refuse(err *Error) {
 	close(c.events)
 }
 
-// run is the call's life; it owns the fields below log.
+// run is the call's life; it owns its progress.
 func (c *Call) run() {
 	c.jobs = newJobs(c.base)
 	c.timer = time.NewTimer(c.line.opts.Timeouts.Ring)

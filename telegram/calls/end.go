@@ -2,6 +2,7 @@ package calls
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -181,7 +182,8 @@ func (c *Call) discard(duration time.Duration) {
 		if err == nil || tgerr.Is(err, "CALL_ALREADY_DECLINED", "CALL_PEER_INVALID", "CALL_NOT_ACTIVE") {
 			return
 		}
-		if classify(err).Kind == Unauthorized {
+		// Cancelled, and not by us: the client behind the API has been closed.
+		if classify(err).Kind == Unauthorized || errors.Is(err, context.Canceled) {
 			c.log.Warn("call could not be discarded", "error", err)
 			return
 		}

@@ -1,0 +1,199 @@
+package calls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+)
+
+// TestHangUpAtEveryMoment: whoever hangs up, and in whatever moment, both sides end and no call stays open.
+func TestHangUpAtEveryMoment(t *testing.T) {
+	moments := []struct {
+		user   int64
+		method string
+		late   bool
+	}{
+		{alice, "getDhConfig", false}, {alice, "requestCall", false}, {alice, "requestCall", true}, {bob, "receivedCall", false},
+		{bob, "getDhConfig", false}, {bob, "acceptCall", false}, {bob, "acceptCall", true}, {alice, "confirmCall", false},
+		{alice, "confirmCall", true}, {alice, "sendSignalingData", false}, {bob, "sendSignalingData", false},
+	}
+	for _, m := range moments {
+		for _, who := range []string{"caller", "callee", "both", "caller's line", "callee's line"} {
+			name := who + " hangs up at " + m.method
+			if m.late {
+				name += ", late"
+			}
+			t.Run(name, func(t *testing.T) {
+				bubble(t, func(t *testing.T, x *exchange) {
+					a, b := x.join(alice), x.join(bob, atOnce)
+					var once bool
+					var out, in *Call
+					act := func() {
+						if once {
+							return
+						}
+						once = true
+						go func() {
+							if who == "caller" || who == "both" {
+								out.Discard(Ordinary)
+								out.Discard(Busy) // the second changes nothing
+							}
+							if (who == "callee" || who == "both") && in != nil {
+								in.Discard(Ordinary)
+							}
+							switch who {
+							case "caller's line":
+								a.stop()
+							case "callee's line":
+								b.stop()
+							}
+						}()
+						time.Sleep(time.Second)
+					}
+					if m.late {
+						x.then(m.user, m.method, func(context.Context) { act() })
+					} else {
+						x.on(m.user, m.method, func(ctx context.Context) error { act(); return ctx.Err() })
+					}
+					out = a.Place(to(bob))
+					select {
+					case in = <-b.incoming:
+						if once && (who == "callee" || who == "both") {
+							in.Discard(Ordinary)
+						}
+						in.Accept()
+					case <-time.After(2 * time.Minute): // the caller was faster
+					}
+					e := ended(t, out)
+					if who == "caller" && (e.Remote || e.Err != nil || e.Reason == Busy) {
+						t.Errorf("caller's end %+v", e)
+					}
+					if in != nil {
+						ended(t, in)
+					}
+					time.Sleep(2 * time.Minute) // retries and the like are over
+					synctest.Wait()
+					if n := x.open(); n != 0 {
+						t.Errorf("%d calls are open", n)
+					}
+					if len(a.calls) != 0 || len(b.calls) != 0 {
+						t.Error("a call is still on a line")
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestLateAnswer: the request's answer comes long after the call was given up, and the call is discarded all the same.
+func TestLateAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, atOnce)
+		x.then(alice, "requestCall", func(context.Context) { time.Sleep(12 * time.Second) })
+		out := a.Place(to(bob))
+		in := b.next(t)
+		began := time.Now()
+		out.Discard(Ordinary)
+		if e := ended(t, out); e.Reason != Missed || time.Since(began) != 0 {
+			t.Errorf("ended %+v after %v", e, time.Since(began))
+		}
+		if e := ended(t, in); e.Reason != Missed || !e.Remote || time.Since(began) != 12*time.Second {
+			t.Errorf("callee's end %+v after %v", e, time.Since(began))
+		}
+	})
+}
+
+func TestDiscardIsRetried(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.fails(alice, "discardCall hangup 5", errors.New("no connection"), tgerr.New(420, "FLOOD_WAIT_3"), errors.New("no connection"))
+		time.Sleep(5 * time.Second)
+		out.Discard(Ordinary)
+		ended(t, out)
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
+		if n := len(x.said(alice, "discardCall")); n != 4 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+func TestDiscardGivesUp(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.on(alice, "discardCall hangup 0", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		began := time.Now()
+		out.Discard(Ordinary)
+		ended(t, out)
+		a.running.Wait()
+		if got := time.Since(began); got != discardPatience {
+			t.Errorf("gave up after %v", got)
+		}
+		in.Discard(Ordinary)
+		ended(t, in)
+	})
+}
+
+// TestClientIsClosed: nothing can be discarded any more, and nobody waits for it.
+func TestClientIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.on(alice, "discardCall hangup 0", func(context.Context) error { return fmt.Errorf("client closed: %w", context.Canceled) })
+		began := time.Now()
+		a.stop()
+		if got := time.Since(began); got != 0 {
+			t.Errorf("the line ended after %v", got)
+		}
+		ended(t, out)
+		in.Discard(Ordinary)
+		ended(t, in)
+	})
+}
+
+// TestLineEnds: when the line goes, every call is discarded, and it takes no longer than it may.
+func TestLineEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		second := a.Place(to(bob))
+		b.next(t)
+		synctest.Wait()
+		x.on(alice, "discardCall missed 0", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		began := time.Now()
+		a.stop()
+		if got := time.Since(began); got != 5*time.Second {
+			t.Errorf("the line ended after %v", got)
+		}
+		for _, c := range []*Call{out, second} {
+			if e := ended(t, c); e.Err == nil || e.Err.Kind != Closed {
+				t.Errorf("ended %+v", e)
+			}
+		}
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
+		late := a.Place(to(bob))
+		if e := ended(t, late); e.Err == nil || e.Err.Kind != Closed {
+			t.Errorf("a call on a dead line ended %+v", e)
+		}
+		late.Accept()
+		late.Discard(Ordinary)
+		_ = a.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: &tg.PhoneCallRequested{ID: 9, Date: int(time.Now().Unix()), AdminID: bob, ParticipantID: alice}})
+		if len(a.incoming) != 0 {
+			t.Error("a dead line rings")
+		}
+		if err := a.Run(t.Context()); err == nil {
+			t.Error("a line runs twice")
+		}
+	})
+}
