@@ -35,10 +35,37 @@ type Account struct {
 	read  *progress
 
 	standing
-	login   chan struct{} // holds a token when Login has succeeded
-	legs    sync.WaitGroup
-	counter atomic.Uint64 // of leg ids
-	born    string        // makes leg ids unique over restarts
+	legs  legs
+	login chan struct{} // holds a token when Login has succeeded
+}
+
+// legs are the account's legs that have not ended.
+type legs struct {
+	born    string // makes ids unique over restarts
+	counter atomic.Uint64
+
+	mu      sync.Mutex
+	stopped bool // guarded by mu
+	running sync.WaitGroup
+}
+
+// run lets a leg's goroutine go; false after stop.
+func (s *legs) run(leg func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.running.Go(leg)
+	return true
+}
+
+// stop takes no more legs and waits for those that there are.
+func (s *legs) stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.running.Wait()
 }
 
 // standing is whether calls can be made.
@@ -64,7 +91,7 @@ func New(o Options) (*Account, error) {
 		peers: newPeers(k, log),
 		read:  &progress{keep: k},
 		login: make(chan struct{}, 1),
-		born:  strconv.FormatInt(time.Now().Unix(), 36),
+		legs:  legs{born: strconv.FormatInt(time.Now().Unix(), 36)},
 	}
 	a.setHealth(ErrOffline)
 	return a, nil
@@ -91,26 +118,31 @@ func (s *standing) setHealth(err error) { s.health.Store(&err) }
 func (a *Account) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	retry := firstRetry
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := a.hold(ctx, accept)
-		if ctx.Err() != nil {
-			break
-		}
-		a.setHealth(err)
-		if errors.Is(err, ErrLoggedOut) {
-			a.awaitLogin(ctx, err)
-			continue
-		}
-		if time.Since(began) > steadyFor {
-			retry = firstRetry
-		}
-		a.log.Warn("account is down, trying again", "error", err, "in", retry)
-		sleep(ctx, retry)
-		retry = min(2*retry, lastRetry)
+		retry = a.attempt(ctx, accept, retry)
 	}
 	a.setHealth(ErrOffline)
-	a.legs.Wait()
+	a.legs.stop()
 	return nil
+}
+
+// attempt is the account up to its next failure, and the wait after that; it returns how long to wait the next time.
+func (a *Account) attempt(ctx context.Context, accept func(bridge.Offer), retry time.Duration) time.Duration {
+	began := time.Now()
+	err := a.hold(ctx, accept)
+	if ctx.Err() != nil {
+		return retry
+	}
+	a.setHealth(err)
+	if errors.Is(err, ErrLoggedOut) {
+		a.awaitLogin(ctx, err)
+		return firstRetry
+	}
+	if time.Since(began) > steadyFor {
+		retry = firstRetry
+	}
+	a.log.Warn("account is down, trying again", "error", err, "in", retry)
+	sleep(ctx, retry)
+	return min(2*retry, lastRetry)
 }
 
 // hold lives with the account's lease: one process at a time may use a session, or Telegram ends it for both.
@@ -190,11 +222,13 @@ func (a *Account) awaitLogin(ctx context.Context, why error) {
 // Dial implements bridge.Trunk.
 func (a *Account) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	l := a.newLeg()
-	a.legs.Go(func() { l.dial(ctx, t) })
+	if !a.legs.run(func() { l.dial(ctx, t) }) {
+		l.fail(verdict(bridge.AccountDown, ErrOffline))
+	}
 	return l
 }
 
 func (a *Account) newLeg() *leg {
-	id := fmt.Sprintf("%s-%s-%d", a.opts.Name, a.born, a.counter.Add(1))
+	id := fmt.Sprintf("%s-%s-%d", a.opts.Name, a.legs.born, a.legs.counter.Add(1))
 	return newLeg(a, id)
 }

@@ -202,7 +202,10 @@ func (a *Account) serverClock(ctx context.Context, api *tg.Client) func() time.T
 // incoming offers a call of somebody else's.
 func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer)) {
 	l := a.newLeg()
-	a.legs.Go(func() { l.carry(c) })
+	if !a.legs.run(func() { l.carry(c) }) {
+		c.Discard(calls.Ordinary) // the line has been taken down already
+		return
+	}
 	p, ok := s.peers.get(c.Peer())
 	if !ok {
 		p.ID = c.Peer()
