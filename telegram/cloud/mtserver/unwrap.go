@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -123,9 +124,9 @@ func (q *Query) unwrap(id uint32, left *int) (bool, error) {
 	return true, nil
 }
 
-// inflate unpacks gzip_packed. Official clients send a zlib stream (RFC 1950) where the documentation says gzip (RFC 1952);
+// packed opens gzip_packed. Official clients send a zlib stream (RFC 1950) where the documentation says gzip (RFC 1952);
 // Telegram takes both.
-func inflate(b *bin.Buffer, left *int) ([]byte, error) {
+func packed(b *bin.Buffer) (io.ReadCloser, error) {
 	if err := b.ConsumeID(mt.GzipPackedTypeID); err != nil {
 		return nil, err
 	}
@@ -133,12 +134,15 @@ func inflate(b *bin.Buffer, left *int) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read gzip_packed: %w", err)
 	}
-	var r io.ReadCloser
 	if len(data) > 1 && data[0] == 0x1f && data[1] == 0x8b {
-		r, err = gzip.NewReader(bytes.NewReader(data))
-	} else {
-		r, err = zlib.NewReader(bytes.NewReader(data))
+		return gzip.NewReader(bytes.NewReader(data))
 	}
+	return zlib.NewReader(bytes.NewReader(data))
+}
+
+// inflate unpacks gzip_packed; left is how many bytes it may still come to.
+func inflate(b *bin.Buffer, left *int) ([]byte, error) {
+	r, err := packed(b)
 	if err != nil {
 		return nil, fmt.Errorf("inflate: %w", err)
 	}
@@ -151,6 +155,18 @@ func inflate(b *bin.Buffer, left *int) ([]byte, error) {
 	}
 	*left -= len(out)
 	return out, nil
+}
+
+// packsContainer says whether a gzip_packed has a container in it.
+func packsContainer(body []byte) bool {
+	r, err := packed(&bin.Buffer{Buf: body})
+	if err != nil {
+		return false
+	}
+	var head [4]byte
+	_, err = io.ReadFull(r, head[:])
+	_ = r.Close() // nothing was written
+	return err == nil && binary.LittleEndian.Uint32(head[:]) == mt.MsgContainerTypeID
 }
 
 // message is one message of a packet.
@@ -167,17 +183,13 @@ func split(m message) ([]message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read message: %w", err)
 	}
-	if id == mt.GzipPackedTypeID { // a whole container may be packed
+	if id == mt.GzipPackedTypeID && packsContainer(m.body) {
 		left := maxInflated
 		body, err := inflate(b, &left)
 		if err != nil {
 			return nil, err
 		}
-		if inner, err := (&bin.Buffer{Buf: body}).PeekID(); err != nil || inner != mt.MsgContainerTypeID {
-			return []message{m}, nil
-		}
-		b = &bin.Buffer{Buf: body}
-		id = mt.MsgContainerTypeID
+		return container(&bin.Buffer{Buf: body})
 	}
 	if id != mt.MsgContainerTypeID {
 		return []message{m}, nil
