@@ -121,12 +121,12 @@ func placeCalls(ctx context.Context, s *stage.Stage, callers []cloud.User) ([]*p
 
 // usage is what a process has used so far.
 type usage struct {
-	at  time.Time
-	cpu time.Duration
-	rss int64 // bytes
+	at     time.Time
+	cpu    time.Duration
+	memory int64 // bytes of its own; the program's pages, which any number of calls share, are left out
 }
 
-// usageOf reads /proc/PID/stat and statm (proc(5)).
+// usageOf reads /proc/PID/stat and status (proc(5)).
 func usageOf(pid int) (usage, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -134,17 +134,31 @@ func usageOf(pid int) (usage, error) {
 	}
 	// The second field, the name, may hold spaces; it ends at the last parenthesis. utime and stime are fields 14, 15.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 22 {
+	if len(fields) < 13 {
 		return usage{}, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
 	}
-	var numbers [3]int64
-	for i, field := range []int{11, 12, 21} {
-		if numbers[i], err = strconv.ParseInt(fields[field], 10, 64); err != nil {
-			return usage{}, err
-		}
+	user, err := strconv.ParseInt(fields[11], 10, 64)
+	if err != nil {
+		return usage{}, err
+	}
+	system, err := strconv.ParseInt(fields[12], 10, 64)
+	if err != nil {
+		return usage{}, err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return usage{}, err
+	}
+	m := regexp.MustCompile(`(?m)^RssAnon:\s+(\d+) kB$`).FindSubmatch(status)
+	if m == nil {
+		return usage{}, fmt.Errorf("read /proc/%d/status: no RssAnon", pid)
+	}
+	anonymous, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		return usage{}, err
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return usage{at: time.Now(), cpu: time.Duration(numbers[0]+numbers[1]) * tick, rss: numbers[2] * int64(os.Getpagesize())}, nil
+	return usage{at: time.Now(), cpu: time.Duration(user+system) * tick, memory: anonymous << 10}, nil
 }
 
 var latencyPattern = regexp.MustCompile(`msg="audio ended" conversion=(\S+) .*latency_p50=(\S+) latency_p99=(\S+)`)
@@ -188,7 +202,7 @@ func printBench(w io.Writer, s *stage.Stage, flags benchFlags, setups []time.Dur
 	cpu := (end.cpu - begin.cpu).Seconds() / end.at.Sub(begin.at).Seconds()
 	fmt.Fprintf(w, "calls                       %d\n", flags.calls)
 	fmt.Fprintf(w, "CPU per call and second     %.1f ms\n", 1000*cpu/float64(flags.calls))
-	fmt.Fprintf(w, "memory per call             %d kB\n", (end.rss-idle.rss)/1000/int64(flags.calls))
+	fmt.Fprintf(w, "memory per call             %d kB\n", (end.memory-idle.memory)/1000/int64(flags.calls))
 	fmt.Fprintf(w, "set-up (accepted to media)  p50 %d ms, p99 %d ms\n", quantile(setups, 0.5).Milliseconds(), quantile(setups, 0.99).Milliseconds())
 	medians, err := latencies(s.Service.Log())
 	for kind, both := range medians {
