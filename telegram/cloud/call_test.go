@@ -377,7 +377,8 @@ func TestAcceptRefusals(t *testing.T) {
 	}
 	wantError(t, accept(a, nil), 400, "CALL_PEER_INVALID")
 	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.Peer.AccessHash++ }), 400, "CALL_PEER_INVALID")
-	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.GB = q.GB[1:] }), 400, "G_B_INVALID")
+	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.GB = append(q.GB, 0) }), 400, "G_B_INVALID")
+	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.GB = nil }), 400, "G_B_INVALID")
 	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.GB = make([]byte, 256) }), 400, "G_B_INVALID")
 	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.Protocol = protocol("9.0.0") }), 406, "CALL_PROTOCOL_COMPAT_LAYER_INVALID")
 	wantError(t, accept(b, func(q *tg.PhoneAcceptCallRequest) { q.Protocol.MinLayer, q.Protocol.MaxLayer = 100, 120 }), 406, "CALL_PROTOCOL_COMPAT_LAYER_INVALID")
@@ -495,5 +496,39 @@ func TestMergeRanksByNumber(t *testing.T) {
 	got, err := merge(protocol("9.0.0", "8.0.0", "2.7.7", "13.0.0", "12.0.0"), protocol("2.7.7", "9.0.0", "12.0.0", "7.0.0"))
 	if err != nil || len(got.LibraryVersions) != 1 || got.LibraryVersions[0] != "12.0.0" {
 		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+// TestShortPublicValues: official clients leave leading zeros of g_a and g_b away.
+func TestShortPublicValues(t *testing.T) {
+	s, _ := startServer(t, Options{})
+	a, b := loggedIn(t, s, alice), loggedIn(t, s, bob)
+	ha, hb := shortHalf(t, a), shortHalf(t, b)
+	w := dial(t, a, a.user("bob_b"), ha, protocol("13.0.0"))
+	requested := awaitCall[*tg.PhoneCallRequested](b)
+	if _, err := b.api.PhoneAcceptCall(ctxOf(t), &tg.PhoneAcceptCallRequest{Peer: peerOf(requested), GB: hb.public, Protocol: protocol("13.0.0")}); err != nil {
+		t.Fatal(err)
+	}
+	if taken := awaitCall[*tg.PhoneCallAccepted](a); !bytes.Equal(taken.GB, hb.public) {
+		t.Fatal("g_b was changed")
+	}
+	if _, err := a.api.PhoneConfirmCall(ctxOf(t), &tg.PhoneConfirmCallRequest{Peer: peerOf(w), GA: ha.public, Protocol: protocol("13.0.0")}); err != nil {
+		t.Fatal(err)
+	}
+	if active := awaitCall[*tg.PhoneCall](b); !bytes.Equal(active.GAOrB, ha.public) {
+		t.Fatal("g_a was changed")
+	}
+}
+
+// shortHalf looks for a public value that begins with a zero and leaves that away.
+func shortHalf(t *testing.T, c *client) half {
+	t.Helper()
+	h := newHalf(t, c)
+	for v := new(big.Int).SetBytes(h.public); ; {
+		if raw := v.Bytes(); len(raw) == 255 {
+			h.public = raw
+			return h
+		}
+		v.Mod(v.Mul(v, big.NewInt(3)), h.p)
 	}
 }

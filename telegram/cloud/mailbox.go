@@ -23,6 +23,7 @@ type mailbox struct {
 // message is one account's copy.
 type message struct {
 	id     int
+	owner  int64 // user id
 	peer   int64 // user id of the other side
 	out    bool
 	date   int
@@ -57,10 +58,14 @@ func newMailbox(base int) mailbox {
 
 func (m *message) tl() tg.MessageClass {
 	peer := &tg.PeerUser{UserID: m.peer}
-	if m.action != nil {
-		return &tg.MessageService{ID: m.id, Out: m.out, PeerID: peer, Date: m.date, Action: m.action}
+	from := peer // the official library takes a message without from_id for one of the peer's
+	if m.out {
+		from = &tg.PeerUser{UserID: m.owner}
 	}
-	return &tg.Message{ID: m.id, Out: m.out, PeerID: peer, Date: m.date, Message: m.text}
+	if m.action != nil {
+		return &tg.MessageService{ID: m.id, Out: m.out, FromID: from, PeerID: peer, Date: m.date, Action: m.action}
+	}
+	return &tg.Message{ID: m.id, Out: m.out, FromID: from, PeerID: peer, Date: m.date, Message: m.text}
 }
 
 // put files a message and gives the update for it.

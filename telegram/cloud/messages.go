@@ -72,10 +72,10 @@ func (s *Server) deliver(from, to *account, text string, action tg.MessageAction
 		knows = skip[0]
 	}
 	date := int(s.now().Unix())
-	mine := &message{peer: to.ID, out: true, date: date, text: text, action: action}
+	mine := &message{owner: from.ID, peer: to.ID, out: true, date: date, text: text, action: action}
 	sent := from.box.put(mine)
 	if from != to {
-		theirs := &message{peer: from.ID, date: date, text: text, action: action, twin: mine}
+		theirs := &message{owner: to.ID, peer: from.ID, date: date, text: text, action: action, twin: mine}
 		mine.twin = theirs
 		got := to.box.put(theirs)
 		s.push(to, news{updates: []tg.UpdateClass{got}, users: []*account{from}, skip: knows})

@@ -162,10 +162,16 @@ func (r *request) tellTaken(c *call) {
 	}
 }
 
-// dhValue checks a public value of the calls' key exchange.
+// dhValue checks a public value of the calls' key exchange. The official library sends it without leading zeros (seen: 255
+// bytes, once in 256 calls) and hashes it so.
 func (r *request) dhValue(v []byte) bool {
 	p, _, err := dhPrime()
-	return err == nil && len(v) == 256 && mtserver.PublicValue(new(big.Int).SetBytes(v), p)
+	return err == nil && len(v) <= 256 && mtserver.PublicValue(new(big.Int).SetBytes(v), p)
+}
+
+// fitsHash says whether a hash is of g_a as it came, or padded to 256 bytes.
+func fitsHash(ga, hash []byte) bool {
+	return bytes.Equal(hashOf(ga), hash) || bytes.Equal(hashOf(pad256(new(big.Int).SetBytes(ga))), hash)
 }
 
 func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error) {
@@ -181,7 +187,7 @@ func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error
 		return nil, fail(400, "CALL_ALREADY_ACCEPTED")
 	case c.info.State != CallAccepted:
 		return nil, fail(400, "CALL_NOT_ACTIVE")
-	case !r.dhValue(q.GA) || !bytes.Equal(hashOf(q.GA), c.gaHash):
+	case !r.dhValue(q.GA) || !fitsHash(q.GA, c.gaHash):
 		return nil, fail(400, "G_A_INVALID")
 	}
 	now := r.now()

@@ -68,7 +68,13 @@ func LoadUsers(path string) ([]User, error) {
 	return users, nil
 }
 
-func parseUsers(text []byte) ([]User, error) {
+// parseUsers also catches panics of the yaml decoder, which some broken files bring about (a tag without a value).
+func parseUsers(text []byte) (users []User, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			users, err = nil, fmt.Errorf("decode yaml: %v", p)
+		}
+	}()
 	var file struct {
 		Users []User `yaml:"users"`
 	}
