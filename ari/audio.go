@@ -150,7 +150,7 @@ func lawOf(formats string, fallback media.Codec) media.Codec {
 func (l *leg) askLaw() media.Codec {
 	formats, err := l.link.rest.variable(l.setup.ctx, l.channel, "CHANNEL(audionativeformat)")
 	if err != nil {
-		l.log.Debug("channel does not tell its audio format", "err", err)
+		l.log.Debug("channel does not tell its audio format", "error", err)
 	}
 	return lawOf(formats, l.link.opt.Media.Law)
 }

@@ -70,7 +70,7 @@ func (l *Link) lost(o *outage, err error) {
 	l.mu.Unlock()
 	if text := err.Error(); text != o.said {
 		o.said = text
-		l.opt.Log.Error("no connection to asterisk, trying again", "err", err)
+		l.opt.Log.Error("no connection to asterisk, trying again", "error", err)
 	} else {
 		l.opt.Log.Debug("still no connection to asterisk", "attempts", o.attempts)
 	}

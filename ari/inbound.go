@@ -33,14 +33,14 @@ func (in *inbound) begin() {
 		return
 	}
 	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, map[string]string{"TGTRUNK_LEG": in.id}); err != nil {
-		in.log.Warn("cannot mark the caller's channel", "err", err)
+		in.log.Warn("cannot mark the caller's channel", "error", err)
 	}
 	in.log.Debug("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
 	request := in.request()
 	if limit, err := in.link.rest.variable(in.setup.ctx, in.channel, routing.VarTimeout); err == nil && limit != "" {
 		request.Variables[routing.VarTimeout] = limit
 	} else if err != nil && !isStatus(err, http.StatusNotFound) {
-		in.log.Warn("cannot read the caller's time limit", "variable", routing.VarTimeout, "err", err)
+		in.log.Warn("cannot read the caller's time limit", "variable", routing.VarTimeout, "error", err)
 	}
 	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }
@@ -100,7 +100,7 @@ func (in *inbound) ring() {
 	}
 	in.rang = true
 	if err := in.link.rest.ring(in.setup.ctx, in.channel); err != nil {
-		in.log.Warn("cannot signal ringing", "err", err)
+		in.log.Warn("cannot signal ringing", "error", err)
 	}
 }
 

@@ -166,7 +166,7 @@ func (l *leg) finish() {
 	ctx, cancel := context.WithTimeout(context.Background(), l.link.opt.RequestTimeout)
 	defer cancel()
 	if err := errors.Join(l.role.release(ctx), l.audio.release(ctx, l)); err != nil {
-		l.log.Warn("leg is not cleanly gone from asterisk, the next sweep will look again", "err", err)
+		l.log.Warn("leg is not cleanly gone from asterisk, the next sweep will look again", "error", err)
 	}
 	attrs := []any{"cause", l.ended.Cause.String()}
 	if l.ended.Err != nil {
@@ -200,7 +200,7 @@ func (l *leg) adopt(old, replacement string) {
 	l.link.legs.confirm(replacement, l)
 	l.channel = replacement
 	if err := l.link.rest.subscribe(l.setup.ctx, l.link.opt.App, replacement); err != nil {
-		l.log.Warn("cannot subscribe to the channel after a transfer", "err", err)
+		l.log.Warn("cannot subscribe to the channel after a transfer", "error", err)
 	}
 }
 
@@ -252,7 +252,7 @@ func (l *leg) sendDigit(digit byte) {
 		return
 	}
 	if err := l.link.rest.sendDigit(l.setup.ctx, l.channel, digit); err != nil {
-		l.log.Warn("cannot send a digit", "err", err)
+		l.log.Warn("cannot send a digit", "error", err)
 	}
 }
 

@@ -160,7 +160,7 @@ func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offe
 	case err != nil:
 		// 1, 2, 4, 8, …: a new Asterisk with another idea of an event must not fill the log.
 		if n := l.malformed.Add(1); n&(n-1) == 0 {
-			l.opt.Log.Warn("asterisk sent an event that cannot be read", "err", err, "so_far", n)
+			l.opt.Log.Warn("asterisk sent an event that cannot be read", "error", err, "so_far", n)
 		}
 		return nil
 	case e.GetApplication() != l.opt.App:
@@ -219,6 +219,6 @@ func (l *Link) turnAway(ctx context.Context, id string, reason bridge.Reason) {
 		err = errors.Join(err, leaveErr, l.rest.hangup(ctx, id, cause.Q850))
 	}
 	if err != nil && !isNotFound(err) {
-		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", id, "err", err)
+		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", id, "error", err)
 	}
 }

@@ -55,7 +55,7 @@ func (l *Link) sweep(ctx context.Context, last *listing) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			l.opt.Log.Warn("cannot list channels and bridges", "err", err)
+			l.opt.Log.Warn("cannot list channels and bridges", "error", err)
 		default:
 			l.reconcile(ctx, last, now)
 			last = now
@@ -112,7 +112,7 @@ func isDialling(channel *ariapi.ChannelData) bool {
 
 func (l *Link) logOrphan(kind, id string, err error) {
 	if err != nil {
-		l.opt.Log.Warn("cannot remove what no call owns from asterisk", "kind", kind, "id", id, "err", err)
+		l.opt.Log.Warn("cannot remove what no call owns from asterisk", "kind", kind, "id", id, "error", err)
 		return
 	}
 	l.opt.Log.Warn("removed from asterisk what no call owns", "kind", kind, "id", id)
@@ -128,7 +128,7 @@ func (l *Link) lastSweep(ctx context.Context) {
 	defer cancel()
 	now, err := l.list(ctx)
 	if err != nil {
-		l.opt.Log.Warn("cannot look for what is left in asterisk", "err", err)
+		l.opt.Log.Warn("cannot look for what is left in asterisk", "error", err)
 		return
 	}
 	var errs []error
@@ -143,6 +143,6 @@ func (l *Link) lastSweep(ctx context.Context) {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		l.opt.Log.Warn("something is left in asterisk", "err", fmt.Errorf("last sweep: %w", err))
+		l.opt.Log.Warn("something is left in asterisk", "error", fmt.Errorf("last sweep: %w", err))
 	}
 }

@@ -82,7 +82,7 @@ func New(o Options) (*Account, error) {
 		return nil, err
 	}
 	k := keep{store: o.Store, name: o.Name}
-	log := o.Log.With("account", o.Name)
+	log := o.Log.With("trunk", o.Name)
 	a := &Account{
 		opts:  o,
 		owner: rand.Text(),

@@ -142,7 +142,7 @@ func (c *Call) finish() {
 	if v.err != nil {
 		log = log.With("error", v.err)
 	}
-	log.Info("ended call", "reason", v.reason.String(), "remote", v.remote, "duration", duration.Round(time.Millisecond))
+	log.Debug("ended call", "reason", v.reason.String(), "remote", v.remote, "duration", duration.Round(time.Millisecond))
 	c.emit(Ended{Reason: v.reason, Remote: v.remote, Duration: duration, Err: v.err})
 	close(c.events)
 	<-cleared

@@ -145,8 +145,8 @@ func (c *Call) requested(p placed) {
 		c.fail(&Error{Kind: Failed, Err: fmt.Errorf("request call: unexpected answer %T", p.call)})
 		return
 	}
-	c.log = c.log.With("call", c.id, "peer", c.Peer())
-	c.log.Info("placed call")
+	c.log = c.log.With("tg_call", c.id, "peer", c.Peer())
+	c.log.Debug("placed call")
 	c.enter(waiting, c.line.opts.Timeouts.Receive)
 	c.emit(Requested{})
 	c.line.adopt(c, c.id)
@@ -170,7 +170,7 @@ func (c *Call) learn(answer tg.PhoneCallClass) {
 
 // offer begins an incoming call.
 func (c *Call) offer() {
-	c.log.Info("received call")
+	c.log.Debug("received call")
 	c.enter(offered, c.line.opts.Timeouts.Ring+ringGrace) // the caller's own limit comes first
 	if c.line.opts.Received == ReceivedNever {
 		return

@@ -215,7 +215,7 @@ func (l *Line) deliver(id int64, p parcel) {
 // admit makes a call of a phoneCallRequested, or returns nil where there is nothing to do for us: a call that is known
 // already (updates come twice after a gap), one of our own, or one whose caller has long given up.
 func (l *Line) admit(r *tg.PhoneCallRequested) *Call {
-	log := l.log.With("call", r.ID, "peer", r.AdminID)
+	log := l.log.With("tg_call", r.ID, "peer", r.AdminID)
 	if l.opts.Incoming == nil || r.AdminID == l.opts.Self || r.ParticipantID != l.opts.Self {
 		log.Debug("ignored call that is not for this account")
 		return nil

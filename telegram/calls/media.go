@@ -102,7 +102,7 @@ func (c *Call) engineState(s voip.State) {
 	case s == voip.Established && c.phase == connecting:
 		c.media.since = time.Now()
 		c.enter(established, 0)
-		c.log.Info("established call")
+		c.log.Debug("established call")
 		c.emit(Established{Flow: c.media.engine.Flow()})
 	case s == voip.Established && c.media.lost:
 		c.media.lost = false

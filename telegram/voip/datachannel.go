@@ -37,7 +37,7 @@ type dataChannel struct {
 // conn is closed.
 func (d *dataChannel) run(conn net.Conn) {
 	if err := d.serve(&keptConn{Conn: conn}); err != nil {
-		d.log.Debug("data channel is gone", "err", err)
+		d.log.Debug("data channel is gone", "error", err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	b := make([]byte, channelMessage)

@@ -113,7 +113,7 @@ func (e *Engine) run(parent context.Context, n *Net) error {
 	}()
 	group.Go(func() {
 		if err := e.signal.channel.Run(ctx); err != nil {
-			e.log.Warn("signalling has ended", "err", err)
+			e.log.Warn("signalling has ended", "error", err)
 		}
 	})
 	group.Go(func() { e.signal.outbox.run(ctx) })
@@ -126,7 +126,7 @@ func (e *Engine) finish(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil //nolint:nilerr // the ordinary end, whatever it interrupted
 	}
-	e.log.Info("call transport ends", "err", err)
+	e.log.Info("call transport ends", "error", err)
 	e.state(Failed)
 	return err
 }
@@ -191,12 +191,12 @@ func (e *Engine) state(s State) {
 
 func (e *Engine) dropMessage(why string, err error) {
 	e.note(func(s *Stats) { s.Drops.Messages++ })
-	e.log.Debug("signalling message dropped", "why", why, "err", err)
+	e.log.Debug("signalling message dropped", "why", why, "error", err)
 }
 
 func (e *Engine) dropCandidate(err error) {
 	e.note(func(s *Stats) { s.Drops.Candidates++ })
-	e.log.Debug("remote candidate dropped", "err", err)
+	e.log.Debug("remote candidate dropped", "error", err)
 }
 
 // eventQueue is a bounded queue that forgets the oldest.

@@ -128,7 +128,7 @@ func (l *link) own() *socket {
 	}
 	s, err := openSocket(at)
 	if err != nil {
-		l.shard.net.log.Warn("two calls share a remote address and there is no second socket", "err", err)
+		l.shard.net.log.Warn("two calls share a remote address and there is no second socket", "error", err)
 		return l.shard.socket
 	}
 	l.private = s

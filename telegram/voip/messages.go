@@ -196,7 +196,7 @@ func (s *session) tellState() {
 		Muted: s.muted.Load(), VideoState: signaling.VideoInactive, ScreencastState: signaling.VideoInactive,
 	})
 	if err != nil {
-		s.log.Error("media state cannot be printed", "err", err)
+		s.log.Error("media state cannot be printed", "error", err)
 		return
 	}
 	if s.safe.data != nil && s.safe.data.send(message) || !s.timers.beside {
@@ -208,7 +208,7 @@ func (s *session) tellState() {
 func (s *session) send(m signaling.Message) {
 	message, err := signaling.Marshal(m)
 	if err != nil {
-		s.log.Error("signalling message cannot be printed", "err", err)
+		s.log.Error("signalling message cannot be printed", "error", err)
 		return
 	}
 	s.queue(message)
@@ -216,6 +216,6 @@ func (s *session) send(m signaling.Message) {
 
 func (s *session) queue(message []byte) {
 	if err := s.signal.channel.Send(message); err != nil {
-		s.log.Warn("signalling message cannot be sent", "err", err)
+		s.log.Warn("signalling message cannot be sent", "error", err)
 	}
 }

@@ -38,7 +38,7 @@ func (o *outbox) run(ctx context.Context) {
 			if err := o.send(packet); err != nil {
 				o.dropped.Add(1)
 				if ctx.Err() == nil {
-					o.log.Warn("signalling packet was not sent", "err", err)
+					o.log.Warn("signalling packet was not sent", "error", err)
 				}
 			}
 		}

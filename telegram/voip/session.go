@@ -298,7 +298,7 @@ func (s *session) report() {
 func (s *session) selected(local, remote ice.Candidate) error {
 	p, err := s.pathOf(local, remote)
 	if err != nil {
-		s.log.Warn("selected pair cannot be used", "err", err)
+		s.log.Warn("selected pair cannot be used", "error", err)
 		return nil
 	}
 	s.flow.out.path.Store(p)

@@ -66,7 +66,7 @@ func (s *shard) read() {
 	defer close(s.ended)
 	err := s.socket.readAll(s.take)
 	if !errors.Is(err, net.ErrClosed) {
-		s.net.log.Error("call socket failed", "local", s.socket.local, "err", err)
+		s.net.log.Error("call socket failed", "local", s.socket.local, "error", err)
 		_ = s.socket.conn.Close()
 	}
 }
