@@ -170,7 +170,7 @@ func (l *leg) finish() {
 	}
 	attrs := []any{"cause", l.ended.Cause.String()}
 	if l.ended.Err != nil {
-		attrs = append(attrs, "err", l.ended.Err)
+		attrs = append(attrs, "error", l.ended.Err)
 	}
 	l.log.Debug("leg ended", attrs...)
 	l.out.end(l.ended)

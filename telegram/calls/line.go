@@ -208,7 +208,7 @@ func (l *Line) deliver(id int64, p parcel) {
 		return
 	}
 	if !l.parked.put(id, p, time.Now()) {
-		l.log.Debug("dropped update of an unknown call", "call", id)
+		l.log.Debug("dropped update of an unknown call", "tg_call", id)
 	}
 }
 
