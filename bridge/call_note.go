@@ -17,7 +17,11 @@ func (c *call) note(from side, e Event) {
 			times.Ringing = now
 		}
 	case Answered:
-		leg.Info("called party answered")
+		if from == dialled {
+			leg.Info("called party answered")
+		} else {
+			leg.Info("caller's side answered")
+		}
 		if from == dialled && times.Answered.IsZero() {
 			times.Answered = now
 		}

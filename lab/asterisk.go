@@ -44,6 +44,7 @@ type AsteriskOptions struct {
 	RTP         PortRange         // zero picks one
 	Dialplan    string            // extra text of extensions.conf; it begins in the context phones
 	Endpoints   []SIPEndpoint     // phones
+	PJSIP       string            // extra text of pjsip.conf; the template "phone" is there
 	ARIUser     string            // default "tgtrunk"
 	ARIPassword string            // default random
 	ChannelVars []string          // variables that ARI puts into every channel

@@ -64,7 +64,7 @@ contact=sip:{{.Name}}@127.0.0.1:{{.ContactPort}}
 type=identify
 endpoint={{.Name}}
 match_header={{$.PhoneHeader}}: {{.Name}}
-{{end}}{{end}}
+{{end}}{{.PJSIP}}{{end}}
 {{define "extensions_local.conf"}}[phones]
 include => lab
 {{.Dialplan}}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tgtrunk/tgtrunk/lab/stage"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
 type demoFlags struct {
@@ -123,12 +124,15 @@ func demoDirectory(dir string) (string, func(), error) {
 
 // stay says how to join and waits for the end of ctx.
 func stay(ctx context.Context, w io.Writer, s *stage.Stage) error {
+	for _, name := range []string{"alice", "bob", "carol"} {
+		s.People[name].Behave(phone.Behaviour{After: time.Second, Voice: s.Voice})
+	}
 	fmt.Fprintf(w, `
 Everything stays up until you press Ctrl-C.
 
   Asterisk   SIP %s over UDP, ARI %s
-  softphone  register as 300, password tgtrunk, at %s; then dial 100 (a tone),
-             *%d (alice), @bob_lab, %s (carol)
+  softphone  register as 300, password tgtrunk, at %s; then dial
+             *%d (alice), bob_lab or %s (carol): they answer with a tone
   Telegram   %s, public key %s, DC %d; log in as %s with code %s
   service    log %s, records %s
 `, s.Asterisk.SIPAddr(), s.Asterisk.ARIURL(), s.Asterisk.SIPAddr(), stage.People["alice"].ID, stage.People["carol"].Phone,

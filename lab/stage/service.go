@@ -86,6 +86,26 @@ exten => 100,1,Dial(PJSIP/100,60)
  same => n,Hangup()
 `
 
+// softphone is the account of a softphone that registers, for people who want to join.
+const softphone = `
+[300](phone)
+context=phones
+allow=opus,g722,ulaw,alaw
+force_rport=yes
+rewrite_contact=yes
+auth=300
+aors=300
+[300]
+type=auth
+auth_type=userpass
+username=300
+password=tgtrunk
+[300]
+type=aor
+max_contacts=2
+remove_existing=yes
+`
+
 func (s *Stage) writeConfiguration(o Options) error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "ari.password"), []byte(s.Asterisk.ARIPassword()), 0o600); err != nil {
 		return err

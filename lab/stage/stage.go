@@ -149,7 +149,7 @@ func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
 		endpoints = append(endpoints, lab.SIPEndpoint{Name: extension, ContactPort: p.Port()})
 	}
 	s.Asterisk, err = lab.StartAsterisk(ctx, lab.AsteriskOptions{
-		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: Dialplan, Endpoints: endpoints, Log: o.Log,
+		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: Dialplan, PJSIP: softphone, Endpoints: endpoints, Log: o.Log,
 	})
 	if err != nil {
 		return err
