@@ -77,14 +77,21 @@ type Line struct {
 	groups    groups
 	log       *slog.Logger
 
-	mu      sync.Mutex
-	state   lineState
-	ending  chan struct{}   // closed when Run's ctx has ended
-	base    context.Context // of the last requests; ends some seconds after ending
+	ending  chan struct{}  // closed when Run's ctx has ended
+	running sync.WaitGroup // one for every call
+
+	mu    sync.Mutex
+	state lineState
+	base  context.Context // of the last requests; ends some seconds after ending
+	registry
+}
+
+// registry is what a Line knows of its calls, guarded by Line.mu.
+type registry struct {
 	calls   map[int64]*Call // by call id, from the moment the id is known to the end
+	waiting []*Call         // placed or come in before Run
 	parked  parking         // what came for ids that are not known yet
 	over    graveyard       // ids of calls that have ended
-	running sync.WaitGroup  // one for every call
 }
 
 type lineState uint8
@@ -98,7 +105,7 @@ const (
 // errLineClosed is behind an Error of kind Closed.
 var errLineClosed = errors.New("the line is not running")
 
-// New makes the line of an account; nothing runs until Run.
+// New makes the line of an account; nothing runs until Run, and calls that begin before wait for it.
 func New(o Options) *Line {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -116,9 +123,7 @@ func New(o Options) *Line {
 		log:       o.Log,
 		ending:    make(chan struct{}),
 		base:      context.Background(),
-		calls:     make(map[int64]*Call),
-		parked:    make(parking),
-		over:      make(graveyard),
+		registry:  registry{calls: make(map[int64]*Call), parked: make(parking), over: make(graveyard)},
 	}
 }
 
@@ -133,6 +138,10 @@ func (l *Line) Run(ctx context.Context) error {
 		return errors.New("line has been run before")
 	}
 	l.state, l.base = lineUp, base
+	for _, c := range l.waiting {
+		l.startLocked(c)
+	}
+	l.waiting = nil
 	l.mu.Unlock()
 
 	<-ctx.Done()
@@ -167,8 +176,12 @@ func (l *Line) start(c *Call) bool {
 }
 
 func (l *Line) startLocked(c *Call) bool {
-	if l.state != lineUp {
+	switch l.state {
+	case lineDown:
 		return false
+	case lineNew:
+		l.waiting = append(l.waiting, c)
+		return true
 	}
 	c.base = l.base
 	l.running.Go(c.run)
@@ -204,7 +217,7 @@ func (l *Line) deliver(id int64, p parcel) {
 		c.post(p)
 		return
 	}
-	if l.over.has(id, time.Now()) || l.state != lineUp {
+	if l.over.has(id, time.Now()) || l.state == lineDown {
 		return
 	}
 	if !l.parked.put(id, p, time.Now()) {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
 // TestHangUpAtEveryMoment: whoever hangs up, and in whatever moment, both sides end and no call stays open.
@@ -32,14 +35,17 @@ func TestHangUpAtEveryMoment(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				bubble(t, func(t *testing.T, x *exchange) {
 					a, b := x.join(alice), x.join(bob, atOnce)
-					var once bool
-					var out, in *Call
+					var once atomic.Bool
+					var out *Call
+					var in atomic.Pointer[Call]
+					placed := make(chan struct{})
 					act := func() {
-						if once {
+						if once.Swap(true) {
 							return
 						}
-						once = true
 						go func() {
+							<-placed
+							in := in.Load()
 							if who == "caller" || who == "both" {
 								out.Discard(Ordinary)
 								out.Discard(Busy) // the second changes nothing
@@ -62,20 +68,22 @@ func TestHangUpAtEveryMoment(t *testing.T) {
 						x.on(m.user, m.method, func(ctx context.Context) error { act(); return ctx.Err() })
 					}
 					out = a.Place(to(bob))
+					close(placed)
 					select {
-					case in = <-b.incoming:
-						if once && (who == "callee" || who == "both") {
-							in.Discard(Ordinary)
+					case c := <-b.incoming:
+						in.Store(c)
+						if once.Load() && (who == "callee" || who == "both") {
+							c.Discard(Ordinary)
 						}
-						in.Accept()
+						c.Accept()
 					case <-time.After(2 * time.Minute): // the caller was faster
 					}
 					e := ended(t, out)
 					if who == "caller" && (e.Remote || e.Err != nil || e.Reason == Busy) {
 						t.Errorf("caller's end %+v", e)
 					}
-					if in != nil {
-						ended(t, in)
+					if c := in.Load(); c != nil {
+						ended(t, c)
 					}
 					time.Sleep(2 * time.Minute) // retries and the like are over
 					synctest.Wait()
@@ -195,5 +203,44 @@ func TestLineEnds(t *testing.T) {
 		if err := a.Run(t.Context()); err == nil {
 			t.Error("a line runs twice")
 		}
+	})
+}
+
+// TestBeforeRun: a line that is not running yet loses nothing.
+func TestBeforeRun(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		b := x.join(bob)
+		ctx, cancel := context.WithCancel(t.Context())
+		a := New(Options{API: port{x, alice}, Self: alice})
+		a.newEngine = func(c voip.Config) (engine, error) { return x.newEngine(alice, c) }
+		x.lines[alice] = a
+		out := a.Place(to(bob))
+		gone := a.Place(to(bob))
+		gone.Discard(Ordinary)
+		synctest.Wait()
+		if len(b.incoming) != 0 {
+			t.Error("it rings before the line runs")
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := a.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		}()
+		in := b.next(t)
+		in.Accept()
+		for {
+			if _, ok := next(t, out).(Established); ok {
+				break
+			}
+		}
+		if e := ended(t, gone); e.Reason != Missed || e.Err != nil {
+			t.Errorf("ended %+v", e)
+		}
+		cancel()
+		<-done
+		ended(t, out)
+		ended(t, in)
 	})
 }
