@@ -106,7 +106,7 @@ func (s *Server) deliverCode(c *loginCode) {
 	if c.user == nil || len(c.user.devices) == 0 {
 		return
 	}
-	s.deliver(s.accounts[serviceUser], c.user, "Login code: "+c.code+". Do not give this code to anyone.", nil)
+	s.deliver(s.accounts[serviceUser], c.user, "Login code: "+c.code+". Do not give this code to anyone.", nil, nil)
 }
 
 func (s *Server) forgetCodes(which func(*loginCode) bool) {

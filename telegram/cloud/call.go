@@ -15,17 +15,28 @@ type call struct {
 	to             *device // that accepted; nil: none yet
 	silent         bool    // the callee's devices were not told (it was busy)
 
-	gaHash, ga, gb []byte
-	fingerprint    int64
-	offered        tg.PhoneCallProtocol // the caller's
-	agreed         tg.PhoneCallProtocol // merged, once accepted
-	connections    []tg.PhoneConnectionClass
-	relay          credentials
-	custom         string // custom_parameters
-	reason         tg.PhoneCallDiscardReasonClass
+	dh    halves
+	terms terms
+	relay credentials
 
+	reason  tg.PhoneCallDiscardReasonClass
 	timer   *time.Timer
 	touched time.Time // last change of state
+}
+
+// halves are what the sides have shown of their key exchange.
+type halves struct {
+	hash        []byte // of g_a
+	ga, gb      []byte
+	fingerprint int64
+}
+
+// terms are what the engines are told.
+type terms struct {
+	offered     tg.PhoneCallProtocol // the caller's
+	agreed      tg.PhoneCallProtocol // merged, once accepted
+	connections []tg.PhoneConnectionClass
+	custom      string // custom_parameters
 }
 
 func (c *call) live() bool { return c.info.State != CallDiscarded }
@@ -66,13 +77,13 @@ func (c *call) seenBy(s *Server, viewer *account, d *device) tg.PhoneCallClass {
 	case c.info.State == CallActive:
 		return c.confirmed(hash, viewer)
 	case c.info.State == CallAccepted && viewer == c.caller:
-		return &tg.PhoneCallAccepted{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GB: c.gb, Protocol: c.agreed}
+		return &tg.PhoneCallAccepted{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GB: c.dh.gb, Protocol: c.terms.agreed}
 	case c.rings() && viewer == c.callee:
-		return &tg.PhoneCallRequested{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GAHash: c.gaHash, Protocol: c.offered}
+		return &tg.PhoneCallRequested{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GAHash: c.dh.hash, Protocol: c.terms.offered}
 	}
-	w := &tg.PhoneCallWaiting{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, Protocol: c.offered}
+	w := &tg.PhoneCallWaiting{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, Protocol: c.terms.offered}
 	if c.info.State == CallAccepted {
-		w.Protocol = c.agreed
+		w.Protocol = c.terms.agreed
 	}
 	if !c.info.Received.IsZero() {
 		w.SetReceiveDate(int(c.info.Received.Unix()))
@@ -83,13 +94,13 @@ func (c *call) seenBy(s *Server, viewer *account, d *device) tg.PhoneCallClass {
 func (c *call) confirmed(hash int64, viewer *account) *tg.PhoneCall {
 	p := &tg.PhoneCall{
 		ID: c.info.ID, AccessHash: hash, Date: int(c.info.Requested.Unix()), AdminID: c.caller.ID, ParticipantID: c.callee.ID, Video: c.info.Video,
-		P2PAllowed: c.info.P2P, GAOrB: c.ga, KeyFingerprint: c.fingerprint, Protocol: c.agreed, Connections: c.connections, StartDate: int(c.info.Active.Unix()),
+		P2PAllowed: c.info.P2P, GAOrB: c.dh.ga, KeyFingerprint: c.dh.fingerprint, Protocol: c.terms.agreed, Connections: c.terms.connections, StartDate: int(c.info.Active.Unix()),
 	}
 	if viewer == c.caller {
-		p.GAOrB = c.gb
+		p.GAOrB = c.dh.gb
 	}
-	if c.custom != "" {
-		p.SetCustomParameters(tg.DataJSON{Data: c.custom})
+	if c.terms.custom != "" {
+		p.SetCustomParameters(tg.DataJSON{Data: c.terms.custom})
 	}
 	return p
 }
@@ -137,7 +148,7 @@ func (s *Server) arm(c *call, after time.Duration, reason tg.PhoneCallDiscardRea
 }
 
 // discard ends a call and tells everybody but the device that asked for it.
-func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonClass, duration int) *tg.UpdateNewMessage {
+func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonClass, duration int) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
@@ -158,7 +169,7 @@ func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonCl
 		s.tellCall(c, c.callee, by)
 	}
 	s.log.Info("call ended", "call", c.info.ID, "reason", c.info.Reason, "duration", c.info.Duration)
-	return s.deliver(c.caller, c.callee, "", c.action(), by)
+	s.deliver(c.caller, c.callee, "", c.action(), by)
 }
 
 // action is what remains of the call in the chat of both.
@@ -231,7 +242,7 @@ func (s *Server) endCallsOf(d *device) {
 func (s *Server) callsSince(d *device, since time.Time) []*call {
 	var missed []*call
 	for _, c := range s.callOrder {
-		mine := c.from == d || d.user == c.callee && !c.silent && (c.to == nil || c.to == d || c.live())
+		mine := c.from == d && d.user == c.caller || d.user == c.callee && !c.silent && (c.to == nil || c.to == d || c.live())
 		changed := c.touched.Unix() >= since.Unix()
 		ringing := c.rings() && c.callee == d.user && !c.silent
 		if mine && (changed || ringing) {

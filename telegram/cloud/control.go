@@ -221,7 +221,7 @@ func (c *Control) SendMessage(from, to int64, text string) error {
 	if a == nil || b == nil {
 		return fmt.Errorf("send message from %d to %d: no such user", from, to)
 	}
-	c.s.deliver(a, b, text, nil)
+	c.s.deliver(a, b, text, nil, nil)
 	return nil
 }
 

@@ -47,9 +47,8 @@ func newKeyring(store KeyStore) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	for _, rec := range recs {
-		if !rec.Expires.IsZero() && now.After(rec.Expires) {
+		if rec.useless(time.Now()) {
 			if err := store.Delete(rec.ID); err != nil {
 				return nil, err
 			}
@@ -61,6 +60,14 @@ func newKeyring(store KeyStore) (*keyring, error) {
 		k.put(rec)
 	}
 	return k, nil
+}
+
+// useless says whether a key need not be kept: a temporary one that is over, or one that nobody logged in with for a day.
+func (r AuthKey) useless(now time.Time) bool {
+	if !r.Expires.IsZero() {
+		return now.After(r.Expires)
+	}
+	return r.Login == nil && now.Sub(r.Created) > 24*time.Hour
 }
 
 func (k *keyring) put(rec AuthKey) {
@@ -88,6 +95,22 @@ func (k *keyring) add(key *mtserver.Key) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.put(rec)
+	return k.dropExpired(time.Now())
+}
+
+// dropExpired forgets temporary keys that are over. Called with mu held.
+func (k *keyring) dropExpired(now time.Time) error {
+	for id, rec := range k.saved {
+		if rec.Expires.IsZero() || !now.After(rec.Expires) {
+			continue
+		}
+		delete(k.keys, id)
+		delete(k.saved, id)
+		delete(k.bound, id)
+		if err := k.store.Delete(id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

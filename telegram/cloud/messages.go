@@ -65,12 +65,9 @@ func (r *request) getDhConfig(q *tg.MessagesGetDhConfigRequest) (bin.Encoder, er
 	return &tg.MessagesDhConfig{G: mtserver.DHGenerator, P: p, Version: dhVersion, Random: random}, nil
 }
 
-// deliver files a message with both sides and tells all devices but skip. It gives the sender's copy.
-func (s *Server) deliver(from, to *account, text string, action tg.MessageActionClass, skip ...*device) *tg.UpdateNewMessage {
-	var knows *device
-	if len(skip) > 0 {
-		knows = skip[0]
-	}
+// deliver files a message with both sides and tells all devices but the one that knows already (nil: none). It gives the
+// update of the sender's copy.
+func (s *Server) deliver(from, to *account, text string, action tg.MessageActionClass, knows *device) *tg.UpdateNewMessage {
 	date := int(s.now().Unix())
 	mine := &message{owner: from.ID, peer: to.ID, out: true, date: date, text: text, action: action}
 	sent := from.box.put(mine)

@@ -81,7 +81,8 @@ func (r *request) requestCall(q *tg.PhoneRequestCallRequest) (bin.Encoder, error
 	now := r.now()
 	c := &call{
 		info:   CallInfo{ID: rand.Int64() | 1, Caller: r.me.ID, Callee: to.ID, State: CallRequested, Video: q.Video, Requested: now},
-		caller: r.me, callee: to, from: r.dev, gaHash: q.GAHash, offered: q.Protocol, custom: r.custom, touched: now,
+		caller: r.me, callee: to, from: r.dev,
+		dh: halves{hash: q.GAHash}, terms: terms{offered: q.Protocol, custom: r.custom}, touched: now,
 	}
 	r.keepCall(c)
 	r.log.Info("call requested", "call", c.info.ID, "caller", c.caller.ID, "callee", to.ID, "busy", to.busy != 0)
@@ -139,12 +140,12 @@ func (r *request) acceptCall(q *tg.PhoneAcceptCallRequest) (bin.Encoder, error) 
 	if !r.dhValue(q.GB) {
 		return nil, fail(400, "G_B_INVALID")
 	}
-	agreed, err := merge(c.offered, q.Protocol)
+	agreed, err := merge(c.terms.offered, q.Protocol)
 	if err != nil {
 		return nil, err
 	}
 	c.info.State, c.info.Version, c.touched = CallAccepted, agreed.LibraryVersions[0], r.now()
-	c.to, c.gb, c.agreed = r.dev, q.GB, agreed
+	c.to, c.dh.gb, c.terms.agreed = r.dev, q.GB, agreed
 	r.arm(c, r.opts.Timeouts.Confirm, &tg.PhoneCallDiscardReasonDisconnect{})
 	r.tellCall(c, c.caller, nil)
 	r.tellTaken(c)
@@ -187,14 +188,14 @@ func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error
 		return nil, fail(400, "CALL_ALREADY_ACCEPTED")
 	case c.info.State != CallAccepted:
 		return nil, fail(400, "CALL_NOT_ACTIVE")
-	case !r.dhValue(q.GA) || !fitsHash(q.GA, c.gaHash):
+	case !r.dhValue(q.GA) || !fitsHash(q.GA, c.dh.hash):
 		return nil, fail(400, "G_A_INVALID")
 	}
 	now := r.now()
 	c.info.State, c.info.Active, c.touched = CallActive, now, now
-	c.ga, c.fingerprint = q.GA, q.KeyFingerprint
-	c.info.P2P = !r.opts.NoP2P && c.agreed.UDPP2P && c.callee.admits(c.callee.Privacy.P2P, c.caller) && c.caller.admits(c.caller.Privacy.P2P, c.callee)
-	c.relay, c.connections = r.relay.grant(c.info.ID)
+	c.dh.ga, c.dh.fingerprint = q.GA, q.KeyFingerprint
+	c.info.P2P = !r.opts.NoP2P && c.terms.agreed.UDPP2P && c.callee.admits(c.callee.Privacy.P2P, c.caller) && c.caller.admits(c.caller.Privacy.P2P, c.callee)
+	c.relay, c.terms.connections = r.relay.grant(c.info.ID)
 	r.arm(c, r.opts.Timeouts.Active, &tg.PhoneCallDiscardReasonDisconnect{})
 	r.tellCall(c, c.callee, nil)
 	r.log.Info("call active", "call", c.info.ID, "version", c.info.Version, "p2p", c.info.P2P)

@@ -104,7 +104,7 @@ func FuzzMessage(f *testing.F) {
 	srv := New(Options{Key: key, DC: func(int) bool { return true }}, &api{keys: map[int64]*Key{}})
 	k := &Key{Created: time.Now()}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		s := &Session{id: 1, key: k, srv: srv, seen: map[int64]*incoming{}}
+		s := &Session{id: 1, key: k, srv: srv, came: history{seen: map[int64]*incoming{}}}
 		c := srv.conn(&pipe{r: bytes.NewReader(nil)}, 1)
 		s.attach(c)
 		for range 2 { // the second time as a duplicate

@@ -103,10 +103,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		c, err := s.accept(ctx, l)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		if c == nil {
+		if ctx.Err() != nil {
+			if c != nil {
+				_ = c.Close()
+			}
 			return nil
 		}
 		all.Go(func() {
@@ -116,7 +119,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// accept waits for a connection and rides out temporary errors (no file descriptors left). Nil when ctx has ended.
+// accept waits for a connection and rides out temporary errors (no file descriptors left).
 func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
 	wait := time.Millisecond
 	for {
@@ -124,16 +127,13 @@ func (s *Server) accept(ctx context.Context, l net.Listener) (net.Conn, error) {
 		if err == nil {
 			return c, nil
 		}
-		if ctx.Err() != nil {
-			return nil, nil
-		}
 		if errors.Is(err, net.ErrClosed) {
 			return nil, fmt.Errorf("accept: %w", err)
 		}
 		s.log.Warn("accept", "err", err)
 		select {
 		case <-ctx.Done():
-			return nil, nil
+			return nil, ctx.Err()
 		case <-time.After(wait):
 			wait = min(2*wait, time.Second)
 		}
@@ -158,7 +158,7 @@ func (s *Server) session(key *Key, id int64) *Session {
 	if len(s.sessions) >= s.opts.MaxSessions {
 		return nil
 	}
-	n := &Session{id: id, key: key, srv: s, lostAt: time.Now(), seen: map[int64]*incoming{}}
+	n := &Session{id: id, key: key, srv: s, lostAt: time.Now(), came: history{seen: map[int64]*incoming{}}}
 	s.sessions[k] = n
 	return n
 }

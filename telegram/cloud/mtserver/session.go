@@ -32,16 +32,21 @@ type Session struct {
 	key *Key
 	srv *Server
 
-	mu        sync.Mutex
-	conn      *conn // the newest; nil: none
-	lostAt    time.Time
-	begun     bool  // new_session_created was sent
-	content   int32 // content messages sent, for seq_no
-	sent      []*outgoing
-	sentBytes int
-	seen      map[int64]*incoming
-	order     []int64 // keys of seen as they came
-	floor     int64   // the largest msg_id that was forgotten
+	mu      sync.Mutex
+	conn    *conn // the newest; nil: none
+	lostAt  time.Time
+	begun   bool        // new_session_created was sent
+	content int32       // content messages sent, for seq_no
+	sent    []*outgoing // not acknowledged
+	bytes   int         // of sent
+	came    history
+}
+
+// history is what a session remembers of the messages that came.
+type history struct {
+	seen  map[int64]*incoming
+	order []int64 // keys of seen as they came
+	floor int64   // the largest msg_id that was forgotten
 }
 
 // outgoing is a message that the client has not acknowledged.
@@ -132,9 +137,9 @@ func (s *Session) sendContent(t proto.MessageType, body []byte, answers int64) i
 	m := &outgoing{id: s.srv.ids.New(t), seq: s.content*2 + 1, body: body, made: time.Now(), answers: answers}
 	s.content++
 	s.sent = append(s.sent, m)
-	s.sentBytes += len(body)
-	for len(s.sent) > keepSent || s.sentBytes > keepSentSize && len(s.sent) > 1 {
-		s.sentBytes -= len(s.sent[0].body)
+	s.bytes += len(body)
+	for len(s.sent) > keepSent || s.bytes > keepSentSize && len(s.sent) > 1 {
+		s.bytes -= len(s.sent[0].body)
 		s.sent = s.sent[1:]
 	}
 	s.transmit(m)
@@ -161,7 +166,7 @@ func (s *Session) resend(m *outgoing) {
 		}
 		m.id, m.seq, m.made = s.srv.ids.New(t), s.content*2+1, time.Now()
 		s.content++
-		if in := s.seen[m.answers]; in != nil {
+		if in := s.came.seen[m.answers]; in != nil {
 			in.answer = m.id
 		}
 	}
@@ -191,19 +196,19 @@ func (s *Session) transmit(m *outgoing) {
 func (s *Session) receive(id int64, query bool) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if in := s.seen[id]; in != nil {
+	if in := s.came.seen[id]; in != nil {
 		return repeated
 	}
-	if id <= s.floor {
+	if id <= s.came.floor {
 		return tooOld
 	}
-	s.seen[id] = &incoming{query: query}
-	s.order = append(s.order, id)
-	if len(s.order) > keepSeen {
-		gone := s.order[0]
-		s.order = s.order[1:]
-		s.floor = max(s.floor, gone)
-		delete(s.seen, gone)
+	s.came.seen[id] = &incoming{query: query}
+	s.came.order = append(s.came.order, id)
+	if len(s.came.order) > keepSeen {
+		gone := s.came.order[0]
+		s.came.order = s.came.order[1:]
+		s.came.floor = max(s.came.floor, gone)
+		delete(s.came.seen, gone)
 	}
 	return fresh
 }
@@ -220,7 +225,7 @@ const (
 func (s *Session) finish(id int64, answer []byte, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.seen[id]
+	in := s.came.seen[id]
 	if in == nil { // forgotten meanwhile
 		in = &incoming{}
 	}
@@ -253,8 +258,8 @@ func (s *Session) acked(ids []int64) {
 		if !known[m.id] {
 			return false
 		}
-		s.sentBytes -= len(m.body)
-		if in := s.seen[m.answers]; in != nil {
+		s.bytes -= len(m.body)
+		if in := s.came.seen[m.answers]; in != nil {
 			in.acked = true
 		}
 		return true
@@ -266,7 +271,7 @@ func (s *Session) waiting(after []int64) (failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(after, func(id int64) bool {
-		in := s.seen[id]
+		in := s.came.seen[id]
 		return in != nil && in.failed
 	})
 }
@@ -275,7 +280,7 @@ func (s *Session) waiting(after []int64) (failed bool) {
 func (s *Session) drop(query int64) bin.Encoder {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.seen[query]
+	in := s.came.seen[query]
 	switch {
 	case in == nil || in.acked:
 		return &mt.RPCAnswerUnknown{}
@@ -284,7 +289,7 @@ func (s *Session) drop(query int64) bin.Encoder {
 	}
 	for i, m := range s.sent {
 		if m.answers == query {
-			s.sentBytes -= len(m.body)
+			s.bytes -= len(m.body)
 			s.sent = slices.Delete(s.sent, i, i+1)
 			return &mt.RPCAnswerDropped{MsgID: m.id, SeqNo: int(m.seq), Bytes: len(m.body)}
 		}
@@ -306,15 +311,15 @@ const (
 func (s *Session) states(ids []int64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	newest := s.floor
-	for _, id := range s.order {
+	newest := s.came.floor
+	for _, id := range s.came.order {
 		newest = max(newest, id)
 	}
 	info := make([]byte, 0, len(ids))
 	for _, id := range ids {
-		in, state := s.seen[id], byte(stateReceived)
+		in, state := s.came.seen[id], byte(stateReceived)
 		switch {
-		case in == nil && id <= s.floor:
+		case in == nil && id <= s.came.floor:
 			state = stateForgotten
 		case in == nil && id > newest:
 			state = stateFuture
