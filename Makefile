@@ -19,6 +19,7 @@ race: deps ## the same under the race detector (slow: the Telegram types are com
 
 bench: build ## CPU, memory, latency and set-up time of the service under calls; nothing is asserted
 	./bin/tgtrunk bench $(BENCH_FLAGS)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 500x ./media ./telegram/voip
 
 lint: deps ## formatting, golangci-lint, tidy go.mod
 	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not gofmt-clean:"; echo "$$files"; exit 1; }

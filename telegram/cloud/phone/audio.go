@@ -93,7 +93,8 @@ func (t *talker) run(ctx context.Context) {
 // Heard is what a phone has recorded.
 type Heard struct {
 	Samples []int16   // mono, 48 kHz, gaps left out
-	First   time.Time // arrival of the first sound; zero without one
+	Arrived time.Time // arrival of the first packet with audio; zero without one
+	First   time.Time // arrival of the first sound; zero without one, or for a deaf phone
 	Packets int
 	Missing int // by sequence number
 }
@@ -127,7 +128,13 @@ func (r *recorder) WriteAudio(p *media.Packet) {
 	}
 	r.last = p.Sequence
 	r.heard.Packets++
-	if len(p.Payload) == 0 || r.decoder == nil {
+	if len(p.Payload) == 0 {
+		return
+	}
+	if r.heard.Arrived.IsZero() {
+		r.heard.Arrived = time.Now()
+	}
+	if r.decoder == nil {
 		return
 	}
 	n, err := r.decoder.Decode(p.Payload, r.pcm[:])
