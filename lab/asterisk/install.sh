@@ -10,7 +10,7 @@
 # A second run does nothing. Several runs at once are safe: one works, the others wait. The packages stay in
 # PREFIX/debs, which is worth caching in CI: with it (and PREFIX/manifest) nothing is fetched again.
 #
-#   DEBIAN_MIRROR     archive to use; default: the host's own Debian mirror, then the public one
+#   DEBIAN_MIRROR     archive to use; default: the Debian mirror of the host's own apt sources
 #   ASTERISK_SUITE    default sid
 #   LOCK_WAIT         seconds to wait for another run, default 900
 set -eu
@@ -18,7 +18,6 @@ set -eu
 RECIPE=1 # raise when what is installed changes
 PREFIX=${1:-${ASTERISK_PREFIX:-${XDG_CACHE_HOME:-$HOME/.cache}/tgtrunk/asterisk}}
 SUITE=${ASTERISK_SUITE:-sid}
-PUBLIC_MIRROR=http://deb.debian.org/debian
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Packages that only modules we never load would need: two thirds of the download.
@@ -54,7 +53,7 @@ host_mirrors() {
 
 mirrors() {
 	if [ -n "${DEBIAN_MIRROR:-}" ]; then echo "$DEBIAN_MIRROR"; return; fi
-	{ host_mirrors | grep -E '^https?://.*/debian/?$' || :; echo "$PUBLIC_MIRROR"; } | sed 's,/*$,,' | awk '!seen[$0]++'
+	host_mirrors | grep -E '^https?://.*/debian/?$' | sed 's,/*$,,' | awk '!seen[$0]++'
 }
 
 write_apt_conf() { # $1 mirror
