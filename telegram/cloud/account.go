@@ -1,10 +1,12 @@
 package cloud
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gotd/td/tg"
@@ -43,6 +45,9 @@ type failure struct {
 }
 
 func newAccount(u User, base int) (*account, error) {
+	if u.FirstName == "" {
+		u.FirstName = cmp.Or(u.Username, "User "+strconv.FormatInt(u.ID, 10))
+	}
 	u.Phone = digits(u.Phone)
 	u.Privacy = u.Privacy.withDefaults()
 	a := &account{User: u, devices: map[*device]bool{}, contacts: map[int64]contact{}, blocked: map[int64]bool{}, box: newMailbox(base)}

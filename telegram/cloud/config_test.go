@@ -57,7 +57,6 @@ func TestLoadUsersRefusesMistakes(t *testing.T) {
 		ok + "  - {id: 1, phone: \"54321\", first_name: B}\n":                            "line 3: accept user id 1",
 		ok + "  - {id: 2, phone: \"+12345\", first_name: B}\n":                           "line 3: accept phone",
 		ok + "  - {id: 2, phone: \"54321\", first_name: B, username: ABCD}\n":            "line 3: accept username",
-		ok + "  - {id: 2, phone: \"54321\"}\n":                                           "line 3: accept user 2: first_name",
 		ok + "  - {id: 2, phone: \"one\", first_name: B}\n":                              "line 3: accept phone",
 		ok + "  - {id: 2, phone: \"54321\", first_name: B, username: \"1x\"}\n":          "line 3: accept username",
 		ok + "  - {id: 2, phone: \"54321\", first_name: B, privacy: {calls: friends}}\n": "line 3: accept privacy.calls",

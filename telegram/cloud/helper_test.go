@@ -85,7 +85,7 @@ func startServer(t testing.TB, o Options) (s *Server, stop func()) {
 			if err != nil {
 				t.Errorf("Run: %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Error("Run does not end")
 		}
 	})
@@ -155,7 +155,7 @@ func connect(t testing.TB, s *Server, o clientOptions) *client {
 	case err := <-done:
 		done <- err
 		t.Fatalf("client: %v", err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("client does not connect")
 	}
 	return c
@@ -180,7 +180,7 @@ func (c *client) handle(_ context.Context, u tg.UpdatesClass) error {
 // login enters with phone and code (and password) and asks for the update state, so that updates come.
 func (c *client) login(u User) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	flow := auth.NewFlow(auth.Constant(u.Phone, u.Password, auth.CodeAuthenticatorFunc(func(context.Context, *tg.AuthSentCode) (string, error) {
 		return u.Code, nil
@@ -220,7 +220,7 @@ func (c *client) user(name string) *tg.InputUser {
 
 // ctxOf bounds what one step of a test may take.
 func ctxOf(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -234,7 +234,7 @@ func await[T tg.UpdateClass](c *client, ok func(T) bool) T {
 			return v
 		}
 	}
-	limit := time.After(15 * time.Second)
+	limit := time.After(60 * time.Second)
 	for {
 		select {
 		case u := <-c.updates:

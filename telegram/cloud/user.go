@@ -42,7 +42,7 @@ type User struct {
 	ID        int64   `yaml:"id"`
 	Phone     string  `yaml:"phone"` // digits, a leading + is allowed
 	Username  string  `yaml:"username"`
-	FirstName string  `yaml:"first_name"`
+	FirstName string  `yaml:"first_name"` // default: the username, else "User" and the id
 	LastName  string  `yaml:"last_name"`
 	Code      string  `yaml:"code"`      // fixed login code; empty: a fresh one each time, see Control.LoginCode
 	Password  string  `yaml:"password"`  // second factor; empty: none
@@ -119,8 +119,6 @@ func (u User) check() error {
 		return fmt.Errorf("accept user id %d: want a positive number below 2^40", u.ID)
 	case u.ID == serviceUser:
 		return fmt.Errorf("accept user id %d: it is Telegram's own", u.ID)
-	case u.FirstName == "":
-		return fmt.Errorf("accept user %d: first_name is missing", u.ID)
 	case u.BotToken == "" && !phonePattern.MatchString(u.Phone):
 		return fmt.Errorf("accept phone of user %d: want 5 to 15 digits", u.ID)
 	case u.Username != "" && !usernamePattern.MatchString(u.Username):
