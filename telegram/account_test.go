@@ -18,7 +18,7 @@ import (
 
 func TestOutgoing(t *testing.T) {
 	w, o := open(t)
-	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)})
+	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000), After: 300 * time.Millisecond})
 	leg := o.dial(byName("alice_a"))
 	next[bridge.Reached](t, leg)
 	next[bridge.Ringing](t, leg)
@@ -372,7 +372,7 @@ func TestRevoked(t *testing.T) {
 // TestConnectionLost: a call lives on while the connection to Telegram is made anew, and its end arrives after that.
 func TestConnectionLost(t *testing.T) {
 	w, o := open(t)
-	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)})
+	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000), After: 300 * time.Millisecond})
 	leg := o.dial(byName("alice_a"))
 	next[bridge.Reached](t, leg)
 	next[bridge.Ringing](t, leg)

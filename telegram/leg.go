@@ -224,6 +224,10 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	case calls.Accepted:
 		limit.Stop()
 		l.accepted = true
+		if l.outgoing && !l.reached { // an app may accept without having said that it rings, or be heard first
+			l.reached = true
+			l.events <- bridge.Reached{}
+		}
 		if l.outgoing {
 			l.events <- bridge.Answered{}
 		}
