@@ -10,12 +10,14 @@ SUDO      := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 demo: build ## play a script of calls between a real Asterisk and a simulated Telegram, and judge every one
 	./bin/tgtrunk demo $(DEMO_FLAGS)
 
+# One package after the other: the tests keep time, and an Asterisk beside them wants a core.
 test: deps ## every test, the ones on a real Asterisk included
+	@echo "building (the Telegram types take a few minutes to compile the first time)"
 	$(GO) vet ./...
-	$(GO) test -timeout 20m ./...
+	$(GO) test -p 1 -timeout 20m ./...
 
 race: deps ## the same under the race detector (slow: the Telegram types are compiled once more)
-	$(GO) test -race -timeout 40m ./...
+	$(GO) test -race -p 1 -timeout 40m ./...
 
 bench: build ## CPU, memory, latency and set-up time of the service under calls; nothing is asserted
 	./bin/tgtrunk bench $(BENCH_FLAGS)
