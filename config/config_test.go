@@ -138,3 +138,12 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The yaml library has panicked on this one.
+func TestOddYAMLIsAnError(t *testing.T) {
+	for _, text := range []string{"accounts:\n  !", "!", "a: &b\n  *b", "? : :"} {
+		if _, err := parse("x.yaml", []byte(text)); err == nil {
+			t.Errorf("%q loads", text)
+		}
+	}
+}

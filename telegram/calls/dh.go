@@ -185,13 +185,15 @@ func fingerprint(key *voip.Key) int64 {
 	return int64(binary.LittleEndian.Uint64(h[len(h)-8:]))
 }
 
-// keeps says whether the caller's value fits the commitment it made before. The hash is over the padded value.
+// keeps says whether the caller's value fits the commitment it made before. The hash is over the padded value, or over
+// the value as it was sent: the official client library sends it without leading zeros, once in 256 calls, and hashes
+// just that (seen with TDLib 1.8.67).
 func keeps(commitment, public []byte) bool {
 	if len(public) > groupBytes {
 		return false
 	}
 	var padded [groupBytes]byte
 	copy(padded[groupBytes-len(public):], public)
-	h := sha256.Sum256(padded[:])
-	return bytes.Equal(commitment, h[:])
+	whole, bare := sha256.Sum256(padded[:]), sha256.Sum256(public)
+	return bytes.Equal(commitment, whole[:]) || bytes.Equal(commitment, bare[:])
 }

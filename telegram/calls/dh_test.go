@@ -3,6 +3,7 @@ package calls
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"math/big"
@@ -57,6 +58,10 @@ func TestKnownAnswers(t *testing.T) {
 	copy(short[2:], public[2:])
 	if !keeps((&secret{public: short}).hash(), short[2:]) {
 		t.Error("a value without its leading zeros does not fit the hash")
+	}
+	bare := sha256.Sum256(short[2:])
+	if !keeps(bare[:], short[2:]) {
+		t.Error("a commitment over the value without leading zeros is refused")
 	}
 }
 
