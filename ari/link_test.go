@@ -30,8 +30,10 @@ func TestConnectFails(t *testing.T) {
 			"decode reply"},
 		"another service": {func(f *fakeARI, _ *Options) { f.refuse("GET /asterisk/info", 200, "{}") }, "not asterisk's ARI"},
 		"broken":          {func(f *fakeARI, _ *Options) { f.refuse("GET /asterisk/info", 503, "") }, "503"},
-		"redirect":        {func(f *fakeARI, _ *Options) { f.on("GET /asterisk/info", http.RedirectHandler("/x", http.StatusFound).ServeHTTP) }, "302"},
-		"too old":         {func(f *fakeARI, _ *Options) { f.version = "13.38.3" }, "too old"},
+		"redirect": {func(f *fakeARI, _ *Options) {
+			f.on("GET /asterisk/info", http.RedirectHandler("/x", http.StatusFound).ServeHTTP)
+		}, "302"},
+		"too old": {func(f *fakeARI, _ *Options) { f.version = "13.38.3" }, "too old"},
 		"stuck": {func(f *fakeARI, o *Options) { o.RequestTimeout = 30 * time.Millisecond; f.stick("GET /asterisk/info") },
 			"does not answer within 30ms"},
 		"no event socket": {func(f *fakeARI, _ *Options) { f.refuse("GET /events", 401, "") }, "refuses user"},

@@ -165,7 +165,7 @@ func dialEarlyCases() []testCase {
 				w.neverUp,
 			)
 		}),
-		testCase{"dial: its context ends while it rings", func(s *scene) error {
+		{"dial: its context ends while it rings", func(s *scene) error {
 			ctx, stop := context.WithCancel(s.ctx)
 			defer stop()
 			w, far, err := s.ringing(ctx)
@@ -178,7 +178,7 @@ func dialEarlyCases() []testCase {
 			}
 			return s.far("has no call any more", far.Ended)
 		}},
-		testCase{"dial: its context has ended before", func(s *scene) error {
+		{"dial: its context has ended before", func(s *scene) error {
 			ctx, stop := context.WithCancel(s.ctx)
 			stop()
 			w, far, err := s.dial(ctx, RingsOn)

@@ -182,7 +182,7 @@ func (s *Stage) startPeople(ctx, base context.Context, o Options) error {
 	slots, failed := make(chan struct{}, 4), make(chan error, len(people))
 	var waiting sync.WaitGroup
 	for name, user := range people {
-		p, err := s.NewPerson(user, o.Log)
+		p, err := s.newPerson(user, o.Log)
 		if err != nil {
 			return err
 		}
@@ -205,10 +205,11 @@ func (s *Stage) startPeople(ctx, base context.Context, o Options) error {
 	return errors.Join(<-failed, s.Err())
 }
 
-// NewPerson makes the phone of a user of the simulated Telegram; the caller runs it.
-func (s *Stage) NewPerson(user cloud.User, log *slog.Logger) (*phone.Phone, error) {
+// newPerson makes the phone of a user of the simulated Telegram.
+func (s *Stage) newPerson(user cloud.User, log *slog.Logger) (*phone.Phone, error) {
 	return phone.New(phone.Options{
-		Server: s.Cloud.Addr().AddrPort(), Key: s.Cloud.PublicKey(), DC: s.Cloud.DC(), User: user, Net: s.net, Log: log,
+		Server: s.Cloud.Addr().AddrPort(), Key: s.Cloud.PublicKey(), DC: s.Cloud.DC(), User: user,
+		Control: s.Cloud.Control(), Net: s.net, Log: log,
 	})
 }
 

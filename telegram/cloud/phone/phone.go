@@ -28,6 +28,7 @@ type Options struct {
 	Key      *rsa.PublicKey // its key
 	DC       int            // its data centre; default 1
 	User     cloud.User     // whose phone it is; Code must be set
+	Control  *cloud.Control // makes the login on the server's side, where gotd's key exchange tests primes for seconds; nil: a login by code
 	Net      *voip.Net      // shared sockets; nil: every call opens its own
 	Versions []string       // library versions the phone's app knows; default all
 	Log      *slog.Logger   // nil discards
@@ -77,13 +78,19 @@ func New(o Options) (*Phone, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	login := &session.StorageMemory{}
+	if o.Control != nil {
+		if err := o.Control.LogIn(o.User.ID, login); err != nil {
+			return nil, fmt.Errorf("log in %s: %w", o.User.FirstName, err)
+		}
+	}
 	p := &Phone{options: o, ready: make(chan struct{}), arrived: make(chan struct{})}
 	updates := tg.NewUpdateDispatcher()
 	p.client = telegram.NewClient(1, strings.Repeat("0", 32), telegram.Options{
 		DC:             o.DC,
 		DCList:         dcs.List{Options: []tg.DCOption{{ID: o.DC, IPAddress: o.Server.Addr().String(), Port: int(o.Server.Port())}}},
 		PublicKeys:     []telegram.PublicKey{{RSA: o.Key}},
-		SessionStorage: &session.StorageMemory{},
+		SessionStorage: login,
 		UpdateHandler:  updates,
 		Device:         telegram.DeviceConfig{DeviceModel: "simulated phone", SystemVersion: "lab", AppVersion: "1"},
 	})

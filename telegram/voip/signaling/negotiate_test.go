@@ -13,7 +13,7 @@ const (
 
 func negotiator(t *testing.T, o NegotiatorOptions) *Negotiator {
 	t.Helper()
-	id := uint32(1000 * uint32(o.Role))
+	id := 1000 * uint32(o.Role)
 	if o.SSRC == 0 {
 		o.SSRC = ourSSRC
 	}

@@ -76,9 +76,9 @@ func (e *enginePeer) run(t *testing.T, client bool, count int) {
 	}
 	var err error
 	if client {
-		e.assoc, err = sctp.Client(config)
+		e.assoc, err = sctp.Client(config) //nolint:staticcheck // the plainest association there is
 	} else {
-		e.assoc, err = sctp.Server(config)
+		e.assoc, err = sctp.Server(config) //nolint:staticcheck // likewise
 	}
 	if err != nil {
 		t.Errorf("peer: %v", err)
