@@ -140,7 +140,7 @@ func (s *Stage) command(ctx context.Context, o Options, args ...string) *exec.Cm
 	return cmd
 }
 
-// StartService runs `tgtrunk run` and waits until it serves the PBX and is online at Telegram.
+// StartService runs `tgtrunk run` and waits until it is Ready.
 func (s *Stage) StartService(ctx context.Context, o Options) error {
 	path := filepath.Join(s.Dir, "tgtrunk.log")
 	output, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -167,10 +167,11 @@ func (s *Stage) StartService(ctx context.Context, o Options) error {
 		return err
 	}
 	s.Service = service
-	return s.waitReady(ctx)
+	return s.Ready(ctx)
 }
 
-func (s *Stage) waitReady(ctx context.Context) error {
+// Ready waits until the service serves the PBX and is online at Telegram, half a minute at most.
+func (s *Stage) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	look := time.NewTicker(100 * time.Millisecond)
