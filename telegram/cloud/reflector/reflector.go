@@ -17,6 +17,7 @@ type Options struct {
 	Idle        time.Duration // after which a silent leg is forgotten; default 60 s, six times the pace of hellos
 	Calls       int           // pairs of tags at a time; default 4096
 	Connections int           // over TCP at a time; default 4096
+	NoUDP       bool          // UDP packets are thrown away, as where UDP is blocked
 	Log         *slog.Logger  // nil: discarded
 }
 
@@ -207,7 +208,7 @@ func (s *Server) take(b []byte, from netip.AddrPort, over *connection) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.calls[p.call]
-	if c == nil || !c.meet(p, &leg{at: from, over: over, seen: now}) {
+	if c == nil || !c.meet(p, leg{at: from, over: over, seen: now}) {
 		s.counts.strange.Add(1)
 		return false
 	}
@@ -226,12 +227,17 @@ func (s *Server) take(b []byte, from netip.AddrPort, over *connection) bool {
 }
 
 // meet learns where a sender is. A tag moves to where it was heard last.
-func (c *call) meet(p packet, l *leg) bool {
+func (c *call) meet(p packet, at leg) bool {
 	side := c.sides[p.role]
-	if side[p.own] == nil && len(side) >= legsPerSide {
-		return false
+	l := side[p.own]
+	if l == nil {
+		if len(side) >= legsPerSide {
+			return false
+		}
+		l = &leg{}
+		side[p.own] = l
 	}
-	side[p.own] = l
+	*l = at
 	return true
 }
 

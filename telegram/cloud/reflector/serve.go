@@ -58,6 +58,10 @@ func (s *Server) serveUDP() error {
 			}
 		default:
 			failed = 0
+			if s.opts.NoUDP {
+				s.counts.lost.Add(1)
+				continue
+			}
 			s.take(buf[:n], from, nil)
 		}
 	}
