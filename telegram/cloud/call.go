@@ -22,7 +22,7 @@ type call struct {
 	connections    []tg.PhoneConnectionClass
 	relay          credentials
 	tags           *peerTags // at the reflector
-	custom         string // custom_parameters
+	custom         string    // custom_parameters
 	reason         tg.PhoneCallDiscardReasonClass
 
 	timer   *time.Timer

@@ -62,6 +62,7 @@ func TestReflector(t *testing.T) {
 		t.Error("no answer")
 	}
 	talkThrough(t, servers)
+	signal(t, e)
 	hangUp(t, s, e)
 	if answers(t, s, tags[0]) {
 		t.Error("still there after the call")
