@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ import (
 const (
 	maxLegs = 16
 
-	// tcpLater is by how much TCP begins after UDP: ways of both are relayed ones with the same priority, and the
+	// tcpLater is by how much TCP begins after UDP where there is both: ways of both are relayed ones with the same priority, and the
 	// first one that works is taken.
 	tcpLater = 500 * time.Millisecond
 
@@ -83,7 +84,7 @@ func (r *reflectors) add(s Server, o reflectorOptions) error {
 		local: end{ours: true, leg: uint8(len(r.legs)), id: uint8(s.ID), port: uint16(s.Port), tag: randomTag()},
 		log:   o.log.With("reflector", s.ID, "server", s.String(), "tcp", s.TCP),
 	}
-	if s.TCP {
+	if s.TCP && slices.ContainsFunc(o.servers, func(s Server) bool { return s.reflector() && !s.TCP }) {
 		l.wait = tcpLater
 	}
 	if r.standalone {

@@ -428,3 +428,31 @@ func TestReflectorsRefused(t *testing.T) {
 		t.Errorf("%d legs", len(r.legs))
 	}
 }
+
+// What goes through a reflector over UDP costs no memory, as what goes straight.
+func TestReflectorSendAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	sink, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	conn, err := net.Dial("udp", sink.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	l := &leg{local: end{id: 1, tag: 2, port: 3}, take: func([]byte) {}}
+	l.carried(func(packet []byte) { _, _ = conn.Write(packet) })
+	way, packet := &path{relay: reflectedPath{l, 7}}, make([]byte, 175)
+	packet[0] = 0x80
+	if n := testing.AllocsPerRun(200, func() { way.write(packet) }); n != 0 {
+		t.Errorf("%v allocations a packet sent", n)
+	}
+	in := l.tag.appendData(nil, 2, 7, packet)
+	if n := testing.AllocsPerRun(200, func() { l.receive(in) }); n != 0 {
+		t.Errorf("%v allocations a packet received", n)
+	}
+}
