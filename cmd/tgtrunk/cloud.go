@@ -19,9 +19,9 @@ import (
 )
 
 type cloudFlags struct {
-	listen, key, users, state, turn, logLevel string
-	noP2P                                     bool
-	answering                                 []string
+	listen, key, users, state, turn, reflector, logLevel string
+	noP2P                                                bool
+	answering                                            []string
 }
 
 func newCloudCommand() *cobra.Command {
@@ -41,6 +41,7 @@ Clients need its address and the public half of its key, which is written beside
 	f.StringVar(&flags.users, "users", "users.yaml", "the accounts: a list users: of {id, phone, username, first_name, last_name, code, password}")
 	f.StringVar(&flags.state, "state", "", "file that keeps logins over restarts (default: beside the key, with the ending .state)")
 	f.StringVar(&flags.turn, "turn", "127.0.0.1:0", "UDP address of the STUN and TURN server given to calls; empty: none")
+	f.StringVar(&flags.reflector, "reflector", "127.0.0.1:0", "address of the reflector given to calls, UDP and TCP; empty: none")
 	f.StringSliceVar(&flags.answering, "answering", nil, "usernames whose phones are on: they answer every call and play a tone")
 	f.BoolVar(&flags.noP2P, "no-p2p", false, "never allow direct calls")
 	f.StringVar(&flags.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -69,7 +70,8 @@ func runCloud(c *cobra.Command, flags cloudFlags) error {
 	}
 	server, err := cloud.New(cloud.Options{
 		Listen: flags.listen, Key: key, Users: users, AuthKeys: cloud.FileKeys(flags.state), NoP2P: flags.noP2P,
-		Relay: cloud.Relay{TURN: flags.turn != "", Listen: flags.turn}, Log: log,
+		Relay: cloud.Relay{TURN: flags.turn != "", Listen: flags.turn, Reflector: flags.reflector != "", ReflectorListen: flags.reflector},
+		Log:   log,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,7 @@ func TestCall(t *testing.T) {
 			t.Error("flow, key or role are wrong")
 		}
 		if want := []voip.Server{
+			{ID: 1, Host: "192.0.2.1", Port: 599, PeerTag: strings.Repeat("00", 16)},
 			{ID: 2, Host: "192.0.2.2", Port: 1400, Username: "u", Password: "p", TURN: true},
 			{ID: 2, Host: "2001:db8::2", Port: 1400, Username: "u", Password: "p", TURN: true},
 		}; !slices.Equal(ea.config.Servers, want) || !ea.config.P2P || ea.config.Version != "13.0.0" {

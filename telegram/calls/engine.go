@@ -2,7 +2,9 @@ package calls
 
 import (
 	"context"
+	"encoding/hex"
 	"net"
+	"slices"
 
 	"github.com/gotd/td/tg"
 
@@ -25,23 +27,45 @@ func newVoip(c voip.Config) (engine, error) { return voip.New(c) }
 
 func defaultVersions() []string { return signaling.Versions() }
 
-// servers turns the STUN and TURN servers of phoneCall.connections into the engine's form; a server that has both
-// kinds of address becomes two. MTProto reflectors (phoneConnection) are not spoken and only counted.
-func servers(connections []tg.PhoneConnectionClass) (usable []voip.Server, reflectors int) {
-	for _, c := range connections {
-		w, ok := c.(*tg.PhoneConnectionWebrtc)
-		if !ok {
-			reflectors++
-			continue
-		}
-		for _, host := range []string{w.IP, w.Ipv6} {
-			if net.ParseIP(host) == nil || w.Port <= 0 || w.Port > 65535 {
-				continue
+// servers turns phoneCall.connections into the engine's form; a server that has both kinds of address becomes two.
+func servers(connections []tg.PhoneConnectionClass) []voip.Server {
+	var usable []voip.Server
+	add := func(s voip.Server, hosts ...string) {
+		for _, host := range hosts {
+			if s.Host = host; net.ParseIP(host) != nil && s.Port > 0 && s.Port <= 65535 {
+				usable = append(usable, s)
 			}
-			usable = append(usable, voip.Server{
-				ID: w.ID, Host: host, Port: w.Port, Username: w.Username, Password: w.Password, TURN: w.Turn, STUN: w.Stun,
-			})
 		}
 	}
-	return usable, reflectors
+	ids := reflectorIDs(connections)
+	for _, c := range connections {
+		switch c := c.(type) {
+		case *tg.PhoneConnectionWebrtc:
+			add(voip.Server{ID: c.ID, Port: c.Port, Username: c.Username, Password: c.Password, TURN: c.Turn, STUN: c.Stun}, c.IP, c.Ipv6)
+		case *tg.PhoneConnection:
+			port := c.Port
+			if port == 0 {
+				port = reflectorPort
+			}
+			place, _ := slices.BinarySearch(ids, c.ID)
+			add(voip.Server{ID: int64(place) + 1, Port: port, PeerTag: hex.EncodeToString(c.PeerTag), TCP: c.TCP}, c.IP, c.Ipv6)
+		}
+	}
+	return usable
+}
+
+// reflectorPort is the official engine's default.
+const reflectorPort = 599
+
+// reflectorIDs are the distinct ids of the reflectors in ascending order. Both sides of a call know a reflector by its
+// place among them.
+func reflectorIDs(connections []tg.PhoneConnectionClass) []int64 {
+	var ids []int64
+	for _, c := range connections {
+		if r, ok := c.(*tg.PhoneConnection); ok {
+			ids = append(ids, r.ID)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

@@ -35,10 +35,7 @@ type mediaState struct {
 
 // startMedia makes the engine and lets it run.
 func (c *Call) startMedia(u *tg.PhoneCall, version string) {
-	usable, reflectors := servers(u.Connections)
-	if reflectors > 0 {
-		c.log.Debug("skipped reflectors", "count", reflectors)
-	}
+	usable := servers(u.Connections)
 	parameters, _ := u.GetCustomParameters()
 	e, err := c.line.newEngine(voip.Config{
 		Role:             c.role(),

@@ -18,6 +18,7 @@ type call struct {
 	dh    halves
 	terms terms
 	relay credentials
+	tags  *peerTags // at the reflector
 
 	reason  tg.PhoneCallDiscardReasonClass
 	timer   *time.Timer
@@ -75,7 +76,7 @@ func (c *call) seenBy(s *Server, viewer *account, d *device) tg.PhoneCallClass {
 	}
 	switch {
 	case c.info.State == CallActive:
-		return c.confirmed(hash, viewer)
+		return c.confirmed(s, hash, viewer)
 	case c.info.State == CallAccepted && viewer == c.caller:
 		return &tg.PhoneCallAccepted{ID: id, AccessHash: hash, Date: date, AdminID: admin, ParticipantID: participant, Video: video, GB: c.dh.gb, Protocol: c.terms.agreed}
 	case c.rings() && viewer == c.callee:
@@ -91,10 +92,10 @@ func (c *call) seenBy(s *Server, viewer *account, d *device) tg.PhoneCallClass {
 	return w
 }
 
-func (c *call) confirmed(hash int64, viewer *account) *tg.PhoneCall {
+func (c *call) confirmed(s *Server, hash int64, viewer *account) *tg.PhoneCall {
 	p := &tg.PhoneCall{
 		ID: c.info.ID, AccessHash: hash, Date: int(c.info.Requested.Unix()), AdminID: c.caller.ID, ParticipantID: c.callee.ID, Video: c.info.Video,
-		P2PAllowed: c.info.P2P, GAOrB: c.dh.ga, KeyFingerprint: c.dh.fingerprint, Protocol: c.terms.agreed, Connections: c.terms.connections, StartDate: int(c.info.Active.Unix()),
+		P2PAllowed: c.info.P2P, GAOrB: c.dh.ga, KeyFingerprint: c.dh.fingerprint, Protocol: c.terms.agreed, Connections: slices.Concat(s.mirror.connections(c.tags, viewer == c.caller), c.terms.connections), StartDate: int(c.info.Active.Unix()),
 	}
 	if viewer == c.caller {
 		p.GAOrB = c.dh.gb
@@ -164,6 +165,7 @@ func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonCl
 		c.callee.busy = 0
 	}
 	s.relay.forget(c.relay)
+	s.mirror.forget(c.tags)
 	s.tellCall(c, c.caller, by)
 	if !c.silent {
 		s.tellCall(c, c.callee, by)

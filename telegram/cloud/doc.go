@@ -3,7 +3,7 @@
 //
 // It does: key exchange with its own RSA key, obfuscated and plain transports, login by code, password (SRP) and QR,
 // users with access hashes and privacy, private messages, update state with gaps and differences, the whole phone.* state
-// machine with server-side timeouts, and relays (TURN with long-term credentials) for the calls it sets up.
+// machine with server-side timeouts, and relays (TURN with long-term credentials, reflectors) for the calls it sets up.
 //
 // It does not: groups, channels, media files, secret chats or several data centres (one server answers for every DC it
 // accepts), it keeps nothing over a restart but authorization keys with their logins, and it never speaks to the real

@@ -26,9 +26,11 @@ type Options struct {
 
 // Relay says which servers a call is given in phoneCall.connections.
 type Relay struct {
-	TURN   bool       // run a STUN and TURN server and give it out as phoneConnectionWebrtc
-	Listen string     // UDP host:port of the TURN server; default "127.0.0.1:0"
-	Public netip.Addr // address clients are told and relayed addresses are on; default: the listening address, or 127.0.0.1
+	TURN            bool       // run a STUN and TURN server and give it out as phoneConnectionWebrtc
+	Listen          string     // UDP host:port of the TURN server; default "127.0.0.1:0"
+	Reflector       bool       // run a reflector and give it out as phoneConnection, once for UDP and once for TCP
+	ReflectorListen string     // host:port of the reflector, UDP and TCP; default "127.0.0.1:0"
+	Public          netip.Addr // address clients are told and relayed addresses are on; default: the listening address, or 127.0.0.1
 }
 
 // Timeouts after which the server ends a call by itself. The clients' own limits (help.getConfig) are shorter.
@@ -43,6 +45,7 @@ func (o *Options) setDefaults() {
 	def(&o.Listen, "127.0.0.1:0")
 	def(&o.DC, 1)
 	def(&o.Relay.Listen, "127.0.0.1:0")
+	def(&o.Relay.ReflectorListen, "127.0.0.1:0")
 	def(&o.Timeouts.Receive, 30*time.Second)
 	def(&o.Timeouts.Ring, 100*time.Second)
 	def(&o.Timeouts.Confirm, 40*time.Second)

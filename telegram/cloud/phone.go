@@ -196,6 +196,9 @@ func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error
 	c.dh.ga, c.dh.fingerprint = q.GA, q.KeyFingerprint
 	c.info.P2P = !r.opts.NoP2P && c.terms.agreed.UDPP2P && c.callee.admits(c.callee.Privacy.P2P, c.caller) && c.caller.admits(c.caller.Privacy.P2P, c.callee)
 	c.relay, c.terms.connections = r.relay.grant(c.info.ID)
+	if c.terms.agreed.UDPReflector {
+		c.tags = r.mirror.grant()
+	}
 	r.arm(c, r.opts.Timeouts.Active, &tg.PhoneCallDiscardReasonDisconnect{})
 	r.tellCall(c, c.callee, nil)
 	r.log.Info("call active", "call", c.info.ID, "version", c.info.Version, "p2p", c.info.P2P)

@@ -37,13 +37,7 @@ func newTURN(o Relay, log *slog.Logger) (*turnServer, error) {
 		return nil, fmt.Errorf("listen for turn: %w", err)
 	}
 	at := conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	ip := o.Public
-	if !ip.IsValid() {
-		if ip = at.Addr().Unmap(); ip.IsUnspecified() {
-			ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		}
-	}
-	return &turnServer{conn: conn, public: netip.AddrPortFrom(ip, at.Port()), log: log, users: map[string]string{}}, nil
+	return &turnServer{conn: conn, public: publicAddr(o.Public, at), log: log, users: map[string]string{}}, nil
 }
 
 // run serves until ctx ends.
@@ -68,6 +62,14 @@ func (t *turnServer) run(ctx context.Context) error {
 		return fmt.Errorf("stop turn: %w", err)
 	}
 	return nil
+}
+
+// close closes the socket of a server that is not run.
+func (t *turnServer) close() error {
+	if t == nil {
+		return nil
+	}
+	return t.conn.Close()
 }
 
 func (t *turnServer) auth(ra *turn.RequestAttributes) (string, []byte, bool) {

@@ -30,6 +30,7 @@ type Server struct {
 	listener net.Listener
 	mt       *mtserver.Server
 	relay    *turnServer // nil: none
+	mirror   *mirror     // nil: none
 	keys     *keyring
 	table    methods
 	secret   [32]byte // access hashes come from it; made of the RSA key, so that they survive a restart
@@ -120,11 +121,15 @@ func (s *Server) bind() error {
 	}
 	s.listener = l
 	s.mt = mtserver.New(mtserver.Options{Key: s.opts.Key, DC: acceptDC, Log: s.log}, s)
-	if !s.opts.Relay.TURN {
-		return nil
+	if s.opts.Relay.TURN {
+		if s.relay, err = newTURN(s.opts.Relay, s.log); err != nil {
+			return errors.Join(err, l.Close())
+		}
 	}
-	if s.relay, err = newTURN(s.opts.Relay, s.log); err != nil {
-		return errors.Join(err, l.Close())
+	if s.opts.Relay.Reflector {
+		if s.mirror, err = newMirror(s.opts.Relay, s.log); err != nil {
+			return errors.Join(err, l.Close(), s.relay.close())
+		}
 	}
 	return nil
 }
@@ -148,6 +153,14 @@ func (s *Server) RelayAddr() netip.AddrPort {
 	return s.relay.public
 }
 
+// ReflectorAddr is where the reflector is, as calls are told; invalid when there is none.
+func (s *Server) ReflectorAddr() netip.AddrPort {
+	if s.mirror == nil {
+		return netip.AddrPort{}
+	}
+	return s.mirror.public
+}
+
 // PublicKey is what clients must be given as Telegram's key.
 func (s *Server) PublicKey() *rsa.PublicKey { return &s.opts.Key.PublicKey }
 
@@ -162,10 +175,15 @@ func (s *Server) Run(ctx context.Context) error {
 	s.log.Info("simulated telegram runs", "addr", s.Addr().String(), "dc", s.opts.DC, "users", len(s.opts.Users))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var relayErr error
+	var relayErr, mirrorErr error
 	var relay sync.WaitGroup
 	relay.Go(func() {
 		if relayErr = s.relay.run(ctx); relayErr != nil {
+			cancel()
+		}
+	})
+	relay.Go(func() {
+		if mirrorErr = s.mirror.run(ctx); mirrorErr != nil {
 			cancel()
 		}
 	})
@@ -173,7 +191,7 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	relay.Wait()
 	s.stop()
-	return errors.Join(err, relayErr)
+	return errors.Join(err, relayErr, mirrorErr)
 }
 
 // stop ends the timers of the calls.

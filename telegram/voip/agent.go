@@ -46,6 +46,7 @@ type agentOptions struct {
 	ufrag, pwd string
 	p2p        bool
 	servers    []Server
+	reflectors *reflectors
 	link       *link // nil without P2P
 	net        *relayNet
 	times      timeouts
@@ -59,7 +60,7 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 	checks, every, gather := uint16(iceChecks), iceCheckEvery, bindingTimeout
 	// The options that replace AgentConfig do not reach the TURN client's logger.
 	c := &ice.AgentConfig{ //nolint:staticcheck // see above
-		Urls:       serverURLs(o.servers, o.p2p),
+		Urls:       append(serverURLs(o.servers, o.p2p), o.reflectors.urls()...),
 		LocalUfrag: o.ufrag, LocalPwd: o.pwd,
 		MulticastDNSMode:    ice.MulticastDNSModeDisabled,
 		NetworkTypes:        []ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6},
@@ -70,6 +71,7 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 		RelayAcceptanceMinWait: &none,
 		DisableActiveTCP:       true,
 		Net:                    o.net,
+		ProxyDialer:            o.reflectors,
 		LoggerFactory:          pionLogs{o.log},
 	}
 	if o.p2p {
@@ -108,8 +110,16 @@ func serverURLs(servers []Server, p2p bool) []*stun.URI {
 	return list
 }
 
-// reflector says whether the entry is an MTProto reflector, as the engines write it.
-func (s Server) reflector() bool { return s.Username == "reflector" }
+// reflector says whether the entry is an MTProto reflector.
+func (s Server) reflector() bool { return s.PeerTag != "" || s.Username == "reflector" }
+
+// peerTag is the reflector's, in either way of writing.
+func (s Server) peerTag() string {
+	if s.PeerTag != "" {
+		return s.PeerTag
+	}
+	return s.Password
+}
 
 // String names the server without its credentials.
 func (s Server) String() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }

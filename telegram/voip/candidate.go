@@ -14,7 +14,7 @@ import (
 var errCandidate = errors.New("unusable candidate")
 
 // parseCandidate reads the candidate attribute of RFC 5245 section 15.1, with or without "a=" and "candidate:".
-// Names are refused, those of mDNS (.local) and of reflectors (.reflector) included, and so are TCP and component 2;
+// Names are refused, those of mDNS (.local) and of reflectors (see parseReflectorCandidate) included, and so are TCP and component 2;
 // what follows the type is ignored.
 func parseCandidate(s string) (ice.Candidate, error) {
 	line := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(s), "a="), "candidate:")
@@ -47,7 +47,7 @@ func parseCandidate(s string) (ice.Candidate, error) {
 // usableRemote refuses what nobody is reached at; link-local addresses mean nothing without their interface.
 func usableRemote(ip netip.Addr) bool {
 	return ip.IsValid() && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLinkLocalUnicast() &&
-		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && !reflected(ip)
 }
 
 func newRemote(kind, ip string, port int, priority uint32) (ice.Candidate, error) {

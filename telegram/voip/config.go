@@ -12,16 +12,19 @@ type Role = signaling.Role
 // Key is the shared secret of a call.
 type Key = signaling.Key
 
-// Server is one entry of phoneCall.connections of type phoneConnectionWebrtc: a STUN or TURN server, or both.
-// Reflectors are skipped: an entry without TURN and STUN, or with the user name "reflector".
+// Server is one entry of phoneCall.connections: a STUN or TURN server, or both (phoneConnectionWebrtc), or an MTProto
+// reflector (phoneConnection), which is an entry with a peer tag. As the official engines write it, with the user name
+// "reflector" and the peer tag as password, it is understood as well.
 type Server struct {
-	ID       int64  `json:"id"`
+	ID       int64  `json:"id"`   // of a reflector: 1..255, its place among the ids of the call's reflectors in ascending order
 	Host     string `json:"host"` // IP address or name
 	Port     int    `json:"port"`
 	Username string `json:"username"`
 	Password string `json:"password"`
 	TURN     bool   `json:"turn"`
 	STUN     bool   `json:"stun"`
+	PeerTag  string `json:"peer_tag,omitempty"` // of a reflector: 32 hexadecimal digits
+	TCP      bool   `json:"tcp,omitempty"`      // reached by TCP; of reflectors only
 }
 
 // Config describes the call an Engine carries. Role, Key, Version and Send are required.

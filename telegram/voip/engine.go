@@ -34,6 +34,7 @@ type Engine struct {
 type signals struct {
 	channel signaling.Channel
 	sctp    bool          // the framing tells native peers from web ones
+	alone   bool          // candidates of reflectors are not signalled
 	inbox   chan []byte   // messages on their way to the session
 	stopped chan struct{} // closed when nobody takes from inbox any more
 	outbox  *outbox
@@ -62,6 +63,7 @@ func New(c Config) (*Engine, error) {
 	framing := p.framing(c.Version)
 	e.signal = signals{
 		sctp:  framing == "12.0.0" || framing == "13.0.0",
+		alone: p.standalone,
 		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log),
 	}
 	e.signal.channel, err = signaling.Open(signaling.Config{

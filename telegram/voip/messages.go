@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pion/ice/v4"
+
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
@@ -87,7 +89,7 @@ func readSetup(m signaling.InitialSetup) (peerSetup, error) {
 // takeCandidates gives the peer's candidates to ICE, or keeps them until its InitialSetup.
 func (s *session) takeCandidates(m signaling.Candidates) {
 	for _, line := range m.Candidates {
-		c, err := parseCandidate(line)
+		c, err := s.readCandidate(line)
 		if err == nil && s.hold.remotes >= maxRemoteCandidates {
 			err = fmt.Errorf("%w: too many", errCandidate)
 		}
@@ -101,6 +103,13 @@ func (s *session) takeCandidates(m signaling.Candidates) {
 	if s.peer.known && !s.phase.restarting {
 		s.addRemotes()
 	}
+}
+
+func (s *session) readCandidate(line string) (ice.Candidate, error) {
+	if isReflectorCandidate(line) {
+		return s.ice.reflectors.remote(line)
+	}
+	return parseCandidate(line)
 }
 
 // takeNegotiate answers offers and takes answers. As callee we say nothing before the caller's InitialSetup, which

@@ -24,7 +24,7 @@ type NetOptions struct {
 }
 
 // Net is the UDP sockets that all direct calls of the process share, with the DTLS certificate and the report timer
-// that go with them. A relayed call opens a socket of its own.
+// that go with them. A relayed call opens sockets of its own.
 type Net struct {
 	loopback bool
 	log      *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,8 @@ type side struct {
 type pairOptions struct {
 	version      string
 	relayOnly    bool
-	servers      []Server
+	servers      []Server // of both
+	mine, theirs []Server // the caller's and the callee's besides
 	callerNet    *Net
 	calleeNet    *Net
 	prepare      func(caller, callee *Engine)
@@ -89,10 +91,10 @@ func newPair(t *testing.T, o pairOptions) *pair {
 	key := &Key{}
 	rand.Read(key[:])
 	p := &pair{}
-	make1 := func(role Role, n *Net, custom string) *side {
+	make1 := func(role Role, n *Net, custom string, more []Server) *side {
 		w := &wire{}
 		e, err := New(Config{
-			Role: role, Key: key, Version: o.version, P2P: !o.relayOnly, Servers: o.servers,
+			Role: role, Key: key, Version: o.version, P2P: !o.relayOnly, Servers: slices.Concat(o.servers, more),
 			Send: w.send, Net: n, Log: testLog(t).With("role", role), CustomParameters: custom,
 		})
 		if err != nil {
@@ -100,8 +102,8 @@ func newPair(t *testing.T, o pairOptions) *pair {
 		}
 		return &side{Engine: e, out: w, done: make(chan error, 1)}
 	}
-	p.caller = make1(signaling.Caller, o.callerNet, o.customCaller)
-	p.callee = make1(signaling.Callee, o.calleeNet, o.customCallee)
+	p.caller = make1(signaling.Caller, o.callerNet, o.customCaller, o.mine)
+	p.callee = make1(signaling.Callee, o.calleeNet, o.customCallee, o.theirs)
 	p.caller.out.to, p.callee.out.to = p.callee.Engine, p.caller.Engine
 	if o.prepare != nil {
 		o.prepare(p.caller.Engine, p.callee.Engine)

@@ -9,9 +9,10 @@ import (
 
 // parameters is what we heed of phoneCall.custom_parameters.
 type parameters struct {
-	mtproto  bool // network_use_mtproto: media inside MTProto instead of DTLS-SRTP
-	noSCTP   bool // network_signaling_nosctp: the packets of V3 without SCTP
-	withSCTP bool // network_kcp_experiment: V3 whatever the version
+	mtproto    bool // network_use_mtproto: media inside MTProto instead of DTLS-SRTP
+	noSCTP     bool // network_signaling_nosctp: the packets of V3 without SCTP
+	withSCTP   bool // network_kcp_experiment: V3 whatever the version
+	standalone bool // network_standalone_reflectors: reflector candidates are not signalled
 }
 
 // parseParameters reads the JSON text. What is unknown is logged and ignored, as the engines do.
@@ -34,6 +35,8 @@ func parseParameters(text string, log *slog.Logger) (parameters, error) {
 			p.noSCTP = on
 		case "network_kcp_experiment":
 			p.withSCTP = on
+		case "network_standalone_reflectors":
+			p.standalone = on
 		default:
 			unknown = append(unknown, key)
 		}

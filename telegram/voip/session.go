@@ -34,12 +34,13 @@ type session struct {
 
 // iceParts is the ICE agent with what belongs to it.
 type iceParts struct {
-	link   *link
-	relays *relayNet
-	agent  *ice.Agent
-	conn   *ice.Conn   // what comes and goes through relays
-	local  credentials // ours
-	abort  *time.Timer // gives TURN servers up when the call ends
+	link       *link
+	relays     *relayNet
+	reflectors *reflectors
+	agent      *ice.Agent
+	conn       *ice.Conn   // what comes and goes through TURN servers
+	local      credentials // ours
+	abort      *time.Timer // gives TURN servers up when the call ends
 }
 
 // security is the DTLS association with what runs inside of it.
@@ -109,6 +110,9 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 		},
 		safe: security{port: port},
 	}
+	s.ice.reflectors = newReflectors(ctx, reflectorOptions{
+		servers: e.c.Servers, role: e.c.Role, standalone: e.signal.alone, take: s.takeRelayed, log: e.log,
+	})
 	s.ice.abort.Stop()
 	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
 	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state} {
@@ -117,7 +121,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	}
 	s.ice.agent, err = newAgent(agentOptions{
 		ufrag: s.ice.local.ufrag, pwd: s.ice.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
-		link: s.ice.link, net: relays, times: e.times, log: e.log,
+		link: s.ice.link, net: relays, reflectors: s.ice.reflectors, times: e.times, log: e.log,
 	})
 	if err != nil {
 		s.ice.link.close()
@@ -197,6 +201,7 @@ func (s *session) begin() error {
 	_ = s.ice.agent.OnSelectedCandidatePairChange(func(local, remote ice.Candidate) {
 		s.post(func() error { return s.selected(local, remote) })
 	})
+	s.ice.reflectors.start(&s.group)
 	if err := s.ice.agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather candidates: %w", err)
 	}
@@ -208,17 +213,14 @@ func (s *session) begin() error {
 }
 
 func (s *session) explainServers() {
-	relays := 0
+	relays := len(s.ice.reflectors.legs)
 	for _, server := range s.c.Servers {
-		switch {
-		case server.reflector():
-			s.log.Debug("reflector skipped", "id", server.ID)
-		case server.TURN:
+		if server.TURN && !server.reflector() {
 			relays++
 		}
 	}
 	if relays == 0 && !s.c.P2P {
-		s.log.Warn("peer to peer is not allowed and there is no TURN server: the call cannot connect")
+		s.log.Warn("peer to peer is not allowed and there is neither a reflector nor a TURN server: the call cannot connect")
 	}
 }
 
@@ -244,7 +246,13 @@ func (s *session) gathered(c ice.Candidate) {
 	if !s.c.P2P && c.Type() != ice.CandidateTypeRelay {
 		return
 	}
-	s.hold.local = append(s.hold.local, formatCandidate(c))
+	leg := s.ice.reflectors.at(c)
+	switch {
+	case leg == nil:
+		s.hold.local = append(s.hold.local, formatCandidate(c))
+	case !s.ice.reflectors.standalone:
+		s.hold.local = append(s.hold.local, s.ice.reflectors.signalled(leg, c))
+	}
 	s.sendCandidates()
 }
 
@@ -317,6 +325,9 @@ func (s *session) selected(local, remote ice.Candidate) error {
 }
 
 func (s *session) pathOf(local, remote ice.Candidate) (*path, error) {
+	if leg := s.ice.reflectors.at(local); leg != nil {
+		return s.ice.reflectors.path(leg, remote)
+	}
 	if local.Type() == ice.CandidateTypeRelay {
 		return &path{relay: s.ice.conn}, nil
 	}

@@ -24,7 +24,7 @@ func (s *session) startChecks() error {
 	return nil
 }
 
-// readRelayed takes what came through the ICE agent: DTLS and SRTP that a relay on our side has forwarded.
+// readRelayed takes what came through the ICE agent: DTLS and SRTP that a TURN server on our side has forwarded.
 func (s *session) readRelayed() {
 	b := make([]byte, maxPacket)
 	for {
@@ -32,15 +32,21 @@ func (s *session) readRelayed() {
 		if err != nil {
 			return // the agent has been closed
 		}
-		switch {
-		case n == 0:
-		case b[0] >= 128 && b[0] <= 191:
-			s.flow.receive(b[:n])
-		case b[0] >= 20 && b[0] <= 63:
-			s.safe.port.deliver(b[:n])
-		default:
-			s.flow.stranger()
+		if n > 0 {
+			s.takeRelayed(b[:n])
 		}
+	}
+}
+
+// takeRelayed sorts a packet that a relay on our side has forwarded. It may be called from any goroutine.
+func (s *session) takeRelayed(b []byte) {
+	switch first := b[0]; {
+	case first >= 128 && first <= 191:
+		s.flow.receive(b)
+	case first >= 20 && first <= 63:
+		s.safe.port.deliver(b)
+	default:
+		s.flow.stranger()
 	}
 }
 
@@ -121,9 +127,9 @@ func (s *session) join() error {
 	return nil
 }
 
-// addRemotes gives the agent the candidates that came early.
+// addRemotes gives the agent the candidates that came early, and those that are known without being told.
 func (s *session) addRemotes() {
-	for _, c := range s.hold.remote {
+	for _, c := range append(s.hold.remote, s.ice.reflectors.known()...) {
 		if err := s.ice.agent.AddRemoteCandidate(c); err != nil {
 			s.dropCandidate(err)
 		}
