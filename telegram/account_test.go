@@ -452,11 +452,11 @@ func TestLeaseIsHeld(t *testing.T) {
 	second.waitUp()
 }
 
-// TestMediaFails: the call is to be carried in a way that we do not speak.
+// TestMediaFails: the call is to be carried in a way that cannot be read.
 func TestMediaFails(t *testing.T) {
 	w, o := open(t)
 	w.phone(alice, phone.Behaviour{})
-	w.control.SetCustomParameters(`{"network_use_mtproto":true}`)
+	w.control.SetCustomParameters(`["network_use_mtproto"]`)
 	wantEnd(t, o.dial(byName("alice_a")), bridge.MediaFailed)
 	w.noCalls()
 	if last := w.lastCall(); last.Reason != "disconnect" {

@@ -1,7 +1,8 @@
 // Package voip is the transport and the media of one Telegram 1:1 call.
 //
 // It does: gather, signal and check ICE candidates (host, server reflexive, peer reflexive, TURN relay); the DTLS 1.2
-// handshake with both certificates checked against the signalled fingerprints; SRTP and SRTCP in both directions;
+// handshake with both certificates checked against the signalled fingerprints; SRTP and SRTCP in both directions, or
+// what the custom parameter network_use_mtproto puts in the place of both, the encryption with the call's own key;
 // sender and receiver reports; the data channel with the peer's mute state; and the exchange of signalling messages
 // that makes these work (package signaling).
 //
@@ -10,7 +11,7 @@
 //
 // Audio takes the shortest way there is: the goroutine that reads the socket decrypts a packet where it lies and hands
 // it to the attached media.Sink; a packet to send is encrypted in a buffer of the call and written to the socket by the
-// goroutine that brings it. Neither way allocates.
+// goroutine that brings it. Neither way allocates, but for one AES key a packet under network_use_mtproto.
 //
 // Wire details were checked against the official engine tgcalls (24876eb, November 2025) and the engines of Telegram
 // Web A and Web K (2026).

@@ -23,6 +23,7 @@ type Engine struct {
 
 	started atomic.Bool
 	live    atomic.Pointer[session] // while Run runs
+	clear   bool                    // network_use_mtproto: neither DTLS nor SRTP
 	muted   atomic.Bool
 	mute    chan struct{} // SetMuted was called
 
@@ -39,7 +40,7 @@ type signals struct {
 	outbox  *outbox
 }
 
-// New makes the engine of a call. It fails with ErrConfig, ErrMTProto or signaling.ErrVersion and starts nothing.
+// New makes the engine of a call. It fails with ErrConfig or signaling.ErrVersion and starts nothing.
 func New(c Config) (*Engine, error) {
 	if c.Key == nil || c.Send == nil || (c.Role != signaling.Caller && c.Role != signaling.Callee) {
 		return nil, fmt.Errorf("make call engine: %w: role, key and send are needed", ErrConfig)
@@ -51,12 +52,10 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.mtproto {
-		return nil, ErrMTProto
-	}
 	e := &Engine{
 		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),
 		mute:  make(chan struct{}, 1),
+		clear: p.mtproto,
 		facts: Stats{State: Connecting, Version: c.Version},
 	}
 	framing := p.framing(c.Version)

@@ -218,7 +218,7 @@ func TestConfig(t *testing.T) {
 		"no key":       {func(c *Config) { c.Key = nil }, ErrConfig},
 		"no send":      {func(c *Config) { c.Send = nil }, ErrConfig},
 		"version":      {func(c *Config) { c.Version = "2.7.7" }, signaling.ErrVersion},
-		"mtproto":      {func(c *Config) { c.CustomParameters = `{"network_use_mtproto":true}` }, ErrMTProto},
+		"mtproto":      {func(c *Config) { c.CustomParameters = `{"network_use_mtproto":true}` }, nil},
 		"parameters":   {func(c *Config) { c.CustomParameters = `[1]` }, ErrConfig},
 		"mtproto off":  {func(c *Config) { c.CustomParameters = `{"network_use_mtproto":false}` }, nil},
 		"unknown ones": {func(c *Config) { c.CustomParameters = `{"x":{"y":1},"network_skip_initial_ping":true}` }, nil},

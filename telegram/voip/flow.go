@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/srtp/v3"
 
 	"github.com/tgtrunk/tgtrunk/media"
 )
@@ -31,10 +31,23 @@ type flow struct {
 	counts counters
 }
 
+// inKeys open what comes, and outKeys seal what leaves: srtp.Context, or what takes its place. What they return may be
+// a part of dst or of a buffer of their own.
+type (
+	inKeys interface {
+		DecryptRTP(dst, b []byte, header *rtp.Header) ([]byte, error)
+		DecryptRTCP(dst, b []byte, header *rtcp.Header) ([]byte, error)
+	}
+	outKeys interface {
+		EncryptRTP(dst, b []byte, header *rtp.Header) ([]byte, error)
+		EncryptRTCP(dst, b []byte, header *rtcp.Header) ([]byte, error)
+	}
+)
+
 // inbound is the receiving half. Everything is guarded by mu unless said otherwise.
 type inbound struct {
 	mu       sync.Mutex
-	keys     *srtp.Context
+	keys     inKeys
 	header   rtp.Header   // of the packet in hand
 	packet   media.Packet // the same, as the sink gets it
 	payloads [128]bool    // payload types that may come
@@ -48,7 +61,7 @@ type inbound struct {
 // outbound is the sending half. Everything is guarded by mu unless said otherwise.
 type outbound struct {
 	mu       sync.Mutex
-	keys     *srtp.Context
+	keys     outKeys
 	header   rtp.Header // of the packet in hand
 	buf      [rtpHead + maxPayload + srtpExtra]byte
 	ssrc     uint32 // set once
@@ -265,8 +278,15 @@ func (f *flow) permit(payload uint8) {
 	f.out.payload, f.out.ready = payload, true
 }
 
+// open gives the flow the keys of what comes before those of what leaves.
+func (f *flow) open(in inKeys) {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	f.in.keys = in
+}
+
 // secure gives the flow its keys. Packets that came too early are received now.
-func (f *flow) secure(in, out *srtp.Context) {
+func (f *flow) secure(in inKeys, out outKeys) {
 	f.out.mu.Lock()
 	f.out.keys = out
 	f.out.mu.Unlock()

@@ -44,9 +44,10 @@ type iceParts struct {
 
 // security is the DTLS association with what runs inside of it.
 type security struct {
-	port *dtlsPort
-	keys *secured     // nil until the handshake is done
-	data *dataChannel // nil until then
+	port  *dtlsPort
+	vault *vault       // in the place of DTLS and SRTP; nil: there is none
+	keys  *secured     // nil until the handshake is done
+	data  *dataChannel // nil until then
 }
 
 // credentials are the ICE user fragment and password of one side.
@@ -108,6 +109,10 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 			abort: time.AfterFunc(time.Hour, relays.abort),
 		},
 		safe: security{port: port},
+	}
+	if e.clear {
+		s.safe.vault = newVault(e.c.Key, e.c.Role, e.flow)
+		s.ice.link.entrust(s.safe.vault)
 	}
 	s.ice.abort.Stop()
 	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
@@ -229,6 +234,9 @@ func (s *session) close() {
 		_ = s.safe.keys.conn.Close()
 	}
 	_ = s.safe.port.Close()
+	if s.safe.vault != nil {
+		_ = s.safe.vault.port.Close()
+	}
 	s.ice.link.close()
 	_ = s.ice.agent.GracefulClose()
 	s.ice.relays.abort()
@@ -308,8 +316,13 @@ func (s *session) selected(local, remote ice.Candidate) error {
 			f.Timings.ICE = time.Now()
 		}
 	})
-	if !s.phase.shaking {
-		s.phase.shaking = true
+	if s.phase.shaking {
+		return nil
+	}
+	s.phase.shaking = true
+	if s.safe.vault != nil {
+		s.secured(s.safe.vault.secured())
+	} else {
 		client, print := s.client(), s.peer.print
 		s.group.Go(func() { s.handshake(client, print) })
 	}

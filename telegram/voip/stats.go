@@ -13,7 +13,7 @@ type Stats struct {
 	Version     string // library version of the call
 	Local       string // type of the selected local candidate: "host", "srflx", "prflx", "relay"; "" until there is one
 	Remote      string // the same of the peer
-	SRTPProfile string // as in RFC 5764 and RFC 7714; "" until DTLS is done
+	SRTPProfile string // as in RFC 5764 and RFC 7714, or "MTProto" without DTLS; "" until media is encrypted
 	Media       media.Stats
 	Signaling   signaling.Stats
 	Timings     Timings
@@ -25,7 +25,7 @@ type Timings struct {
 	Started   time.Time // Run was called
 	Signaling time.Time // the peer's first InitialSetup
 	ICE       time.Time // first selected pair
-	DTLS      time.Time // handshake done
+	DTLS      time.Time // handshake done, or not needed
 	FirstIn   time.Time // first audio packet received
 	FirstOut  time.Time // first audio packet sent
 }

@@ -24,7 +24,7 @@ func (s *session) startChecks() error {
 	return nil
 }
 
-// readRelayed takes what came through the ICE agent: DTLS and SRTP that a relay on our side has forwarded.
+// readRelayed takes what came through the ICE agent: what is no STUN and a relay on our side has forwarded.
 func (s *session) readRelayed() {
 	b := make([]byte, maxPacket)
 	for {
@@ -34,6 +34,10 @@ func (s *session) readRelayed() {
 		}
 		switch {
 		case n == 0:
+		case s.safe.vault != nil:
+			if !s.safe.vault.receive(b[:n]) {
+				s.flow.stranger()
+			}
 		case b[0] >= 128 && b[0] <= 191:
 			s.flow.receive(b[:n])
 		case b[0] >= 20 && b[0] <= 63:
