@@ -60,13 +60,13 @@ func New(c Config) (*Engine, error) {
 	}
 	framing := p.framing(c.Version)
 	e.signal = signals{
-		sctp:  framing == "12.0.0" || framing == "13.0.0",
+		sctp:  p.carried(framing),
 		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log),
 	}
 	e.signal.channel, err = signaling.Open(signaling.Config{
 		Version: framing, Role: c.Role, Key: c.Key, Log: c.Log,
-		Transmit: e.signal.outbox.put,
-		Deliver:  e.signal.deliver,
+		Transmit: e.signal.outbox.put, NoSCTP: p.noSCTP, Timers: p.timers,
+		Deliver: e.signal.deliver,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make call engine: %w", err)
