@@ -71,7 +71,7 @@ func TestStrangers(t *testing.T) {
 	rtp := func(ssrc uint32, payload byte) []byte {
 		b := make([]byte, 60)
 		b[0], b[1] = 0x80, payload
-		binary.BigEndian.PutUint16(b[2:], p.caller.flow.out.sequence+1)
+		binary.BigEndian.PutUint16(b[2:], p.caller.flow.out.number.newest+1)
 		binary.BigEndian.PutUint32(b[8:], ssrc)
 		return b
 	}

@@ -33,7 +33,7 @@ type Timings struct {
 // Drops counts what was thrown away besides the strangers of media.Stats.
 type Drops struct {
 	Early      uint64 `json:"early"`      // RTP that came before the keys or the peer's offer
-	Unsent     uint64 `json:"unsent"`     // packets to send before the call was established and our offer answered, or too long
+	Unsent     uint64 `json:"unsent"`     // packets to send before the call was established and our offer answered, too long, or written twice
 	Candidates uint64 `json:"candidates"` // remote candidates that cannot be used
 	Messages   uint64 `json:"messages"`   // signalling messages that could not be read, or were not expected
 	Packets    uint64 `json:"packets"`    // signalling packets that could not be sent
