@@ -26,7 +26,7 @@ func TestICERestart(t *testing.T) {
 			if starter == signaling.Callee {
 				e = p.callee
 			}
-			e.command(func(s *session) error { return s.beginRestart() })
+			e.RestartICE()
 			for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
 				awaitState(t, e, 5*time.Second, Reconnecting)
 				awaitState(t, e, 5*time.Second, Established)

@@ -26,6 +26,7 @@ type Engine struct {
 	clear   bool                    // network_use_mtproto: neither DTLS nor SRTP
 	muted   atomic.Bool
 	mute    chan struct{} // SetMuted was called
+	again   chan struct{} // RestartICE was called
 
 	mu    sync.Mutex
 	facts Stats // what Stats returns, but for the figures of flow, channel and outbox; guarded by mu
@@ -55,6 +56,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),
 		mute:  make(chan struct{}, 1),
+		again: make(chan struct{}, 1),
 		clear: p.mtproto,
 		facts: Stats{State: Connecting, Version: c.Version},
 	}
@@ -158,6 +160,16 @@ func (e *Engine) SetMuted(muted bool) {
 	select {
 	case e.mute <- struct{}{}:
 	default: // the session will look anyway
+	}
+}
+
+// RestartICE looks for a new path to the peer, as after a change of our own network; audio goes on on the old one until
+// there is another. It does nothing before the call is established or while a restart is under way. The native engines
+// answer it, and a web engine as caller may; a web callee does not, and the call would be lost.
+func (e *Engine) RestartICE() {
+	select {
+	case e.again <- struct{}{}:
+	default: // one will do
 	}
 }
 

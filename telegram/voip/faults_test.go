@@ -146,6 +146,7 @@ func awaitNone(t *testing.T, e *Engine) {
 }
 
 func quick(e *Engine) {
+	e.times.roam = 300 * time.Millisecond
 	e.times.disconnected, e.times.failed, e.times.keepalive = 400*time.Millisecond, 600*time.Millisecond, 100*time.Millisecond
 }
 
@@ -167,7 +168,7 @@ func TestVanishedPeer(t *testing.T) {
 
 func TestDefaultTimeouts(t *testing.T) {
 	d := defaultTimeouts()
-	if sum := d.disconnected + d.failed; d.disconnected != 5*time.Second || sum < 20*time.Second || sum > 25*time.Second {
+	if sum := d.disconnected + d.failed; d.disconnected != 5*time.Second || sum != 20*time.Second {
 		t.Errorf("%+v", d)
 	}
 }

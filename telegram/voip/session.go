@@ -34,12 +34,13 @@ type session struct {
 
 // iceParts is the ICE agent with what belongs to it.
 type iceParts struct {
-	link   *link
-	relays *relayNet
-	agent  *ice.Agent
-	conn   *ice.Conn   // what comes and goes through relays
-	local  credentials // ours
-	abort  *time.Timer // gives TURN servers up when the call ends
+	link    *link
+	relays  *relayNet
+	agent   *ice.Agent
+	roaming *roaming
+	conn    *ice.Conn   // what comes and goes through relays
+	local   credentials // ours
+	abort   *time.Timer // gives TURN servers up when the call ends
 }
 
 // security is the DTLS association with what runs inside of it.
@@ -106,7 +107,8 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 		Engine: e, ctx: ctx, net: n, talk: talk, posts: make(chan func() error),
 		ice: iceParts{
 			link: newLink(n.pick(), e.flow, port), relays: relays, local: newCredentials(),
-			abort: time.AfterFunc(time.Hour, relays.abort),
+			abort:   time.AfterFunc(time.Hour, relays.abort),
+			roaming: &roaming{role: e.c.Role, after: e.times.roam, log: e.log},
 		},
 		safe: security{port: port},
 	}
@@ -122,7 +124,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	}
 	s.ice.agent, err = newAgent(agentOptions{
 		ufrag: s.ice.local.ufrag, pwd: s.ice.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
-		link: s.ice.link, net: relays, times: e.times, log: e.log,
+		link: s.ice.link, net: relays, times: e.times, roaming: s.ice.roaming, log: e.log,
 	})
 	if err != nil {
 		s.ice.link.close()
@@ -164,6 +166,8 @@ func (s *session) step() error {
 		return post()
 	case <-s.mute:
 		s.tellState()
+	case <-s.again:
+		return s.beginRestart()
 	case <-s.timers.offer.C:
 		s.considerOffer()
 	case <-s.timers.state.C:
@@ -310,6 +314,7 @@ func (s *session) selected(local, remote ice.Candidate) error {
 		return nil
 	}
 	s.flow.out.path.Store(p)
+	s.ice.roaming.settle(local, remote)
 	s.note(func(f *Stats) {
 		f.Local, f.Remote = local.Type().String(), remote.Type().String()
 		if f.Timings.ICE.IsZero() {

@@ -94,6 +94,10 @@ func (s *session) restart(peer credentials) error {
 
 // beginRestart restarts ICE on our part; the peer's InitialSetup completes it.
 func (s *session) beginRestart() error {
+	if !s.phase.established || s.phase.restarting {
+		return nil
+	}
+	s.log.Info("restarting ice")
 	s.phase.restarting = true
 	if err := s.renew(); err != nil {
 		return err
