@@ -24,12 +24,17 @@ type Engine struct {
 	started atomic.Bool
 	live    atomic.Pointer[session] // while Run runs
 	clear   bool                    // network_use_mtproto: neither DTLS nor SRTP
-	muted   atomic.Bool
-	mute    chan struct{} // SetMuted was called
-	again   chan struct{} // RestartICE was called
+	orders
 
 	mu    sync.Mutex
 	facts Stats // what Stats returns, but for the figures of flow, channel and outbox; guarded by mu
+}
+
+// orders are what the engine's owner has asked for, for the session.
+type orders struct {
+	muted atomic.Bool
+	mute  chan struct{} // SetMuted was called
+	again chan struct{} // RestartICE was called
 }
 
 // signals is the engine's end of the signalling.
@@ -55,10 +60,9 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),
-		mute:  make(chan struct{}, 1),
-		again: make(chan struct{}, 1),
-		clear: p.mtproto,
-		facts: Stats{State: Connecting, Version: c.Version},
+		orders: orders{mute: make(chan struct{}, 1), again: make(chan struct{}, 1)},
+		clear:  p.mtproto,
+		facts:  Stats{State: Connecting, Version: c.Version},
 	}
 	framing := p.framing(c.Version)
 	e.signal = signals{
