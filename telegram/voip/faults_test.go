@@ -154,8 +154,14 @@ func TestVanishedPeer(t *testing.T) {
 	p := newPair(t, pairOptions{prepare: func(a, b *Engine) { quick(a); quick(b) }})
 	p.establish(t)
 	p.callee.stop(t)
+	gone := time.Now()
 	awaitState(t, p.caller.Engine, 3*time.Second, Reconnecting)
 	awaitState(t, p.caller.Engine, 3*time.Second, Failed)
+	// The last sign of life may be a keepalive old.
+	times := p.caller.times
+	if took, want := time.Since(gone), times.disconnected+times.failed; took < want-2*times.keepalive || took > want+time.Second {
+		t.Errorf("failed after %v, want %v", took, want)
+	}
 	if err := <-p.caller.done; !errors.Is(err, ErrLost) {
 		t.Errorf("run returned %v", err)
 	}

@@ -299,3 +299,35 @@ func lossyCall(t *testing.T, o pairOptions, loss, signal float64, seed uint64) (
 	<-time.After(50 * time.Millisecond)
 	return float64(len(got.all())) / float64(sent[0]), float64(len(back.all())) / float64(sent[1])
 }
+
+// TestBothRestart: both sides restart ICE at the same moment.
+func TestBothRestart(t *testing.T) {
+	p := newPair(t, pairOptions{})
+	p.establish(t)
+	up, down, _ := p.talk(t)
+	up.more(t, 5, "up")
+	for range 3 {
+		p.caller.RestartICE()
+		p.callee.RestartICE()
+		for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
+			awaitState(t, e, 5*time.Second, Reconnecting)
+			awaitState(t, e, 5*time.Second, Established)
+		}
+		up.more(t, 10, "up after the restarts")
+		down.more(t, 10, "down after the restarts")
+		until(t, 5*time.Second, "both at rest", func() bool {
+			return p.caller.Stats().State == Established && p.callee.Stats().State == Established
+		})
+	}
+}
+
+// TestRestartTooEarly: nothing comes of a restart before the call is up.
+func TestRestartTooEarly(t *testing.T) {
+	p := newPair(t, pairOptions{delayed: true})
+	p.caller.RestartICE()
+	p.caller.start(t)
+	p.callee.RestartICE()
+	p.callee.start(t)
+	p.establish(t)
+	p.exchange(t, "x")
+}
