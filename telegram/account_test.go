@@ -3,6 +3,7 @@ package telegram_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -452,11 +453,34 @@ func TestLeaseIsHeld(t *testing.T) {
 	second.waitUp()
 }
 
-// TestMediaFails: the call is to be carried in a way that we do not speak.
+// TestHold: the PBX's party puts the call on hold, which the user sees.
+func TestHold(t *testing.T) {
+	w, o := open(t)
+	user := w.phone(alice, phone.Behaviour{})
+	leg := o.dial(byName("alice_a"))
+	next[bridge.Reached](t, leg)
+	next[bridge.Ringing](t, leg)
+	next[bridge.Answered](t, leg)
+	next[bridge.Media](t, leg)
+	call := incoming(t, user, 0)
+	for _, on := range []bool{true, false, true} {
+		leg.(bridge.Holder).Hold(on)
+		eventually(t, func() error {
+			if call.Silent() != on {
+				return fmt.Errorf("user sees muted %v", call.Silent())
+			}
+			return nil
+		})
+	}
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	end(t, leg)
+}
+
+// TestMediaFails: the call is to be carried in a way that cannot be read.
 func TestMediaFails(t *testing.T) {
 	w, o := open(t)
 	w.phone(alice, phone.Behaviour{})
-	w.control.SetCustomParameters(`{"network_use_mtproto":true}`)
+	w.control.SetCustomParameters(`["network_use_mtproto"]`)
 	wantEnd(t, o.dial(byName("alice_a")), bridge.MediaFailed)
 	w.noCalls()
 	if last := w.lastCall(); last.Reason != "disconnect" {

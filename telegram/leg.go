@@ -20,9 +20,11 @@ type leg struct {
 	events  chan bridge.Event // has room for every event of a leg
 	answer  chan struct{}     // closed by the first Answer
 	hung    chan struct{}     // closed by the first Hangup
+	holds   chan struct{}     // Hold was called
 
 	mu       sync.Mutex
 	answered bool
+	held     bool
 	cause    *bridge.Cause // of the first Hangup
 
 	stage // belongs to the leg's goroutine
@@ -47,6 +49,7 @@ func newLeg(a *Account, id string) *leg {
 		events:  make(chan bridge.Event, legRoom),
 		answer:  make(chan struct{}),
 		hung:    make(chan struct{}),
+		holds:   make(chan struct{}, 1),
 	}
 }
 
@@ -78,6 +81,23 @@ func (l *leg) Hangup(c bridge.Cause) {
 		l.cause = &c
 		close(l.hung)
 	}
+}
+
+// Hold implements bridge.Holder: the user sees that the other side's microphone is off.
+func (l *leg) Hold(on bool) {
+	l.mu.Lock()
+	l.held = on
+	l.mu.Unlock()
+	select {
+	case l.holds <- struct{}{}:
+	default: // the leg's goroutine will look anyway
+	}
+}
+
+func (l *leg) onHold() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held
 }
 
 // wanted is the cause of the first Hangup.
@@ -190,6 +210,8 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-answer:
 			answer = nil
 			c.Accept()
+		case <-l.holds:
+			c.SetMuted(l.onHold())
 		case <-hung:
 			hung = nil
 			want, _ := l.wanted()

@@ -159,7 +159,6 @@ func TestPeerFlags(t *testing.T) {
 		"server":      append(good, "--server", "turn.example"),
 		"server port": append(good, "--server", `{"host":"192.0.2.1","turn":true}`),
 		"parameters":  append(good, "--custom-params", "{"),
-		"mtproto":     append(good, "--custom-params", `{"network_use_mtproto":true}`),
 		"input":       append(good, "--in", filepath.Join(t.TempDir(), "missing.wav")),
 		"tone":        append(good, "--in", "tone:high"),
 		"listen":      append(good, "--listen", "nowhere"),

@@ -402,11 +402,11 @@ func TestEngineFails(t *testing.T) {
 func TestEngineCannotBeMade(t *testing.T) {
 	bubble(t, func(t *testing.T, x *exchange) {
 		a, b := x.join(alice), x.join(bob)
-		a.newEngine = func(voip.Config) (engine, error) { return nil, voip.ErrMTProto }
+		a.newEngine = func(voip.Config) (engine, error) { return nil, voip.ErrConfig }
 		out := a.Place(to(bob))
 		in := b.next(t)
 		in.Accept()
-		if e := ended(t, out); e.Err == nil || e.Err.Kind != NoMedia || !errors.Is(e.Err, voip.ErrMTProto) {
+		if e := ended(t, out); e.Err == nil || e.Err.Kind != NoMedia || !errors.Is(e.Err, voip.ErrConfig) {
 			t.Errorf("ended %+v", e)
 		}
 		ended(t, in)

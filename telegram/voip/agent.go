@@ -17,6 +17,7 @@ type timeouts struct {
 	connect      time.Duration // from there until ICE and DTLS are up
 	disconnected time.Duration // silence until Reconnecting
 	failed       time.Duration // from Reconnecting to Failed
+	roam         time.Duration // silence of the selected pair after which another one may take its place
 	keepalive    time.Duration
 	glance       time.Duration // how often the kind of the peer's engine is looked at before the first offer
 	late         time.Duration // by how much the offer to a web callee is delayed
@@ -28,7 +29,8 @@ func defaultTimeouts() timeouts {
 		peer:         40 * time.Second,
 		connect:      25 * time.Second,
 		disconnected: 5 * time.Second,
-		failed:       18 * time.Second,
+		failed:       15 * time.Second,
+		roam:         3 * time.Second,
 		keepalive:    2 * time.Second,
 		glance:       20 * time.Millisecond,
 		late:         1500 * time.Millisecond,
@@ -50,6 +52,7 @@ type agentOptions struct {
 	link       *link // nil without P2P
 	net        *relayNet
 	times      timeouts
+	roaming    *roaming
 	log        *slog.Logger
 }
 
@@ -70,6 +73,7 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 		HostAcceptanceMinWait: &none, SrflxAcceptanceMinWait: &soon, PrflxAcceptanceMinWait: &soon,
 		RelayAcceptanceMinWait: &none,
 		DisableActiveTCP:       true,
+		BindingRequestHandler:  o.roaming.check,
 		Net:                    o.net,
 		ProxyDialer:            o.reflectors,
 		LoggerFactory:          pionLogs{o.log},

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ func TestICERestart(t *testing.T) {
 			if starter == signaling.Callee {
 				e = p.callee
 			}
-			e.command(func(s *session) error { return s.beginRestart() })
+			e.RestartICE()
 			for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
 				awaitState(t, e, 5*time.Second, Reconnecting)
 				awaitState(t, e, 5*time.Second, Established)
@@ -185,14 +187,62 @@ func TestCustomParameters(t *testing.T) {
 		"kcp":    {version: "9.0.0", customCaller: `{"network_kcp_experiment":true}`, customCallee: `{"network_kcp_experiment":true}`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			var packets [][]byte
+			o.delayed = true
 			p := newPair(t, o)
+			p.caller.out.tap = func(b []byte) bool {
+				mu.Lock()
+				defer mu.Unlock()
+				packets = append(packets, bytes.Clone(b))
+				return true
+			}
+			p.caller.start(t)
+			p.callee.start(t)
 			p.establish(t)
 			p.exchange(t, name)
-			sctp := p.caller.Stats().Signaling.Associations > 0
-			if sctp != (name == "kcp") {
-				t.Errorf("sctp used: %v", sctp)
+			mu.Lock()
+			defer mu.Unlock()
+			if len(packets) == 0 {
+				t.Fatal("no packets")
+			}
+			for _, b := range packets {
+				if sctp := bytes.HasPrefix(b, []byte{0x13, 0x88, 0x13, 0x88}); sctp != (name == "kcp") {
+					t.Fatalf("sctp used: %v", sctp)
+				}
+				if name == "nosctp" {
+					_, body, err := signaling.NewCipher(p.callee.c.Key, signaling.Callee, signaling.Signaling).Open(b)
+					if err != nil || !bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+						t.Errorf("% x: %v", body, err)
+					}
+				}
 			}
 		})
+	}
+}
+
+func TestParameters(t *testing.T) {
+	var log strings.Builder
+	text := `{"network_use_mtproto":true,"network_signaling_nosctp":false,"network_sctp_t1_init_ms":400,
+		"network_sctp_t1_cookie_ms":10,"network_sctp_max_backoff_ms":"750","zeta":1,"alpha":{}}`
+	p, err := parseParameters(text, slog.New(slog.NewTextHandler(&log, nil)))
+	want := parameters{mtproto: true, timers: signaling.SCTPTimers{Init: 400 * time.Millisecond}}
+	if err != nil || p != want {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "[alpha zeta]") {
+		t.Errorf("logged %q", log.String())
+	}
+	for version, want := range map[string][2]bool{ // through SCTP: as it is, with nosctp
+		"13.0.0": {true, false}, "12.0.0": {true, false}, "9.0.0": {false, false}, "7.0.0": {false, false},
+	} {
+		if got := [2]bool{parameters{}.carried(version), parameters{noSCTP: true}.carried(version)}; got != want {
+			t.Errorf("%s: %v", version, got)
+		}
+		kcp := parameters{withSCTP: true}
+		if !kcp.carried(kcp.framing(version)) {
+			t.Errorf("%s: no sctp", version)
+		}
 	}
 }
 

@@ -67,10 +67,11 @@ func (d *dtlsPort) SetReadDeadline(t time.Time) error { return d.queue.SetReadDe
 // SetWriteDeadline implements net.PacketConn; writing never waits.
 func (d *dtlsPort) SetWriteDeadline(time.Time) error { return nil }
 
-// secured is a completed DTLS association with what it yields for SRTP.
+// secured is a completed DTLS association with what it yields for SRTP, or what takes its place.
 type secured struct {
-	conn    *dtls.Conn
-	in, out *srtp.Context
+	conn    net.Conn // under the data channel
+	in      inKeys
+	out     outKeys
 	profile string
 }
 

@@ -23,11 +23,18 @@ type Engine struct {
 
 	started atomic.Bool
 	live    atomic.Pointer[session] // while Run runs
-	muted   atomic.Bool
-	mute    chan struct{} // SetMuted was called
+	clear   bool                    // network_use_mtproto: neither DTLS nor SRTP
+	orders
 
 	mu    sync.Mutex
 	facts Stats // what Stats returns, but for the figures of flow, channel and outbox; guarded by mu
+}
+
+// orders are what the engine's owner has asked for, for the session.
+type orders struct {
+	muted atomic.Bool
+	mute  chan struct{} // SetMuted was called
+	again chan struct{} // RestartICE was called
 }
 
 // signals is the engine's end of the signalling.
@@ -40,7 +47,7 @@ type signals struct {
 	outbox  *outbox
 }
 
-// New makes the engine of a call. It fails with ErrConfig, ErrMTProto or signaling.ErrVersion and starts nothing.
+// New makes the engine of a call. It fails with ErrConfig or signaling.ErrVersion and starts nothing.
 func New(c Config) (*Engine, error) {
 	if c.Key == nil || c.Send == nil || (c.Role != signaling.Caller && c.Role != signaling.Callee) {
 		return nil, fmt.Errorf("make call engine: %w: role, key and send are needed", ErrConfig)
@@ -52,24 +59,22 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.mtproto {
-		return nil, ErrMTProto
-	}
 	e := &Engine{
 		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),
-		mute:  make(chan struct{}, 1),
-		facts: Stats{State: Connecting, Version: c.Version},
+		orders: orders{mute: make(chan struct{}, 1), again: make(chan struct{}, 1)},
+		clear:  p.mtproto,
+		facts:  Stats{State: Connecting, Version: c.Version},
 	}
 	framing := p.framing(c.Version)
 	e.signal = signals{
-		sctp:  framing == "12.0.0" || framing == "13.0.0",
+		sctp:  p.carried(framing),
 		alone: p.standalone,
 		inbox: make(chan []byte), stopped: make(chan struct{}), outbox: newOutbox(c.Send, c.Log),
 	}
 	e.signal.channel, err = signaling.Open(signaling.Config{
 		Version: framing, Role: c.Role, Key: c.Key, Log: c.Log,
-		Transmit: e.signal.outbox.put,
-		Deliver:  e.signal.deliver,
+		Transmit: e.signal.outbox.put, NoSCTP: p.noSCTP, Timers: p.timers,
+		Deliver: e.signal.deliver,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make call engine: %w", err)
@@ -161,6 +166,16 @@ func (e *Engine) SetMuted(muted bool) {
 	select {
 	case e.mute <- struct{}{}:
 	default: // the session will look anyway
+	}
+}
+
+// RestartICE looks for a new path to the peer, as after a change of our own network; audio goes on on the old one until
+// there is another. It does nothing before the call is established or while a restart is under way. The native engines
+// answer it, and a web engine as caller may; a web callee does not, and the call would be lost.
+func (e *Engine) RestartICE() {
+	select {
+	case e.again <- struct{}{}:
+	default: // one will do
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 // Errors of New and ListenNet.
 var (
 	ErrConfig  = errors.New("incomplete engine configuration")
-	ErrMTProto = errors.New("custom parameter network_use_mtproto is not supported: the peer's media would not be DTLS-SRTP")
 	ErrRunning = errors.New("engine has been run before")
 )
 

@@ -7,7 +7,7 @@ type State uint8
 const (
 	Connecting   State = iota + 1 // no audio yet
 	Established                   // ICE and DTLS are up
-	Reconnecting                  // was established; nothing has been heard of the peer for 5 s, or ICE restarts
+	Reconnecting                  // was established; nothing has been heard of the peer for 5 s, or ICE restarts; another 15 s and it fails
 	Failed                        // for good; Run returns
 )
 

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/srtp/v3"
 
 	"github.com/tgtrunk/tgtrunk/media"
 )
@@ -31,10 +31,23 @@ type flow struct {
 	counts counters
 }
 
+// inKeys open what comes, and outKeys seal what leaves: srtp.Context, or what takes its place. What they return may be
+// a part of dst or of a buffer of their own.
+type (
+	inKeys interface {
+		DecryptRTP(dst, b []byte, header *rtp.Header) ([]byte, error)
+		DecryptRTCP(dst, b []byte, header *rtcp.Header) ([]byte, error)
+	}
+	outKeys interface {
+		EncryptRTP(dst, b []byte, header *rtp.Header) ([]byte, error)
+		EncryptRTCP(dst, b []byte, header *rtcp.Header) ([]byte, error)
+	}
+)
+
 // inbound is the receiving half. Everything is guarded by mu unless said otherwise.
 type inbound struct {
 	mu       sync.Mutex
-	keys     *srtp.Context
+	keys     inKeys
 	header   rtp.Header   // of the packet in hand
 	packet   media.Packet // the same, as the sink gets it
 	payloads [128]bool    // payload types that may come
@@ -47,16 +60,16 @@ type inbound struct {
 
 // outbound is the sending half. Everything is guarded by mu unless said otherwise.
 type outbound struct {
-	mu       sync.Mutex
-	keys     *srtp.Context
-	header   rtp.Header // of the packet in hand
-	buf      [rtpHead + maxPayload + srtpExtra]byte
-	ssrc     uint32 // set once
-	payload  uint8
-	ready    bool   // the peer has accepted our offer
-	offset   uint32 // set once: added to every timestamp
-	sequence uint16
-	done     departed
+	mu      sync.Mutex
+	keys    outKeys
+	header  rtp.Header // of the packet in hand
+	buf     [rtpHead + maxPayload + srtpExtra]byte
+	ssrc    uint32 // set once
+	payload uint8
+	ready   bool   // the peer has accepted our offer
+	offset  uint32 // set once: added to every timestamp
+	number  numbering
+	done    departed
 
 	path atomic.Pointer[path] // where packets go; nil until ICE has a pair. Read without the lock
 }
@@ -85,7 +98,7 @@ func newFlow() *flow {
 	f := &flow{}
 	f.out.ssrc = max(binary.BigEndian.Uint32(seed[0:]), 1)
 	f.out.offset = binary.BigEndian.Uint32(seed[4:])
-	f.out.sequence = binary.BigEndian.Uint16(seed[8:]) >> 1 // RFC 3711 wants room before the first wrap
+	f.out.number.newest = binary.BigEndian.Uint16(seed[8:])>>1 | 1<<8 // RFC 3711 wants room before the first wrap
 	f.in.measure.Rate = opusRate
 	return f
 }
@@ -265,8 +278,15 @@ func (f *flow) permit(payload uint8) {
 	f.out.payload, f.out.ready = payload, true
 }
 
+// open gives the flow the keys of what comes before those of what leaves.
+func (f *flow) open(in inKeys) {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	f.in.keys = in
+}
+
 // secure gives the flow its keys. Packets that came too early are received now.
-func (f *flow) secure(in, out *srtp.Context) {
+func (f *flow) secure(in inKeys, out outKeys) {
 	f.out.mu.Lock()
 	f.out.keys = out
 	f.out.mu.Unlock()
@@ -281,7 +301,8 @@ func (f *flow) secure(in, out *srtp.Context) {
 	f.in.early = nil
 }
 
-// WriteAudio implements media.Flow. A packet without payload is skipped: it is no audio, and we number what we send.
+// WriteAudio implements media.Flow. Small gaps and reordering in p.Sequence are passed on, for the peer to see loss as
+// loss. A packet without payload is skipped: it is no audio, and we number what we send.
 func (f *flow) WriteAudio(p *media.Packet) {
 	if len(p.Payload) == 0 {
 		return
@@ -294,12 +315,19 @@ func (f *flow) WriteAudio(p *media.Packet) {
 		return
 	}
 	stamp := p.Timestamp + o.offset
-	n := o.begin(stamp, p.Marker, false)
+	number, ok := o.number.next(p, int32(stamp-o.done.stamp) > 0)
+	if !ok {
+		f.counts.unsent.Add(1)
+		return
+	}
+	n := o.begin(number, stamp, p.Marker, false)
 	n += copy(o.buf[n:], p.Payload)
 	if !f.finish(n) {
 		return
 	}
-	o.done.stamp, o.done.at = stamp, time.Now()
+	if number == o.number.newest {
+		o.done.stamp, o.done.at = stamp, time.Now()
+	}
 	o.done.octets += uint32(len(p.Payload))
 	if f.counts.firstOut.Load() == 0 {
 		f.counts.firstOut.Store(o.done.at.UnixNano())
@@ -316,7 +344,7 @@ func (f *flow) WritePadding(n int) {
 		f.counts.unsent.Add(1)
 		return
 	}
-	at := o.begin(o.done.stamp, false, true)
+	at := o.begin(o.number.skip(), o.done.stamp, false, true)
 	clear(o.buf[at : at+n])
 	o.buf[at+n-1] = byte(n)
 	f.finish(at + n)
@@ -328,7 +356,7 @@ func (f *flow) mayWrite() bool {
 }
 
 // begin writes the RTP header, RFC 3550 section 5.1, and returns its length. Guarded by out.mu.
-func (o *outbound) begin(stamp uint32, marker, padding bool) int {
+func (o *outbound) begin(number uint16, stamp uint32, marker, padding bool) int {
 	o.buf[0] = 2 << 6
 	if padding {
 		o.buf[0] |= 0x20
@@ -337,7 +365,7 @@ func (o *outbound) begin(stamp uint32, marker, padding bool) int {
 	if marker {
 		o.buf[1] |= 0x80
 	}
-	binary.BigEndian.PutUint16(o.buf[2:], o.sequence)
+	binary.BigEndian.PutUint16(o.buf[2:], number)
 	binary.BigEndian.PutUint32(o.buf[4:], stamp)
 	binary.BigEndian.PutUint32(o.buf[8:], o.ssrc)
 	return rtpHead
@@ -346,7 +374,6 @@ func (o *outbound) begin(stamp uint32, marker, padding bool) int {
 // finish encrypts and sends the n bytes in buf. Guarded by out.mu.
 func (f *flow) finish(n int) bool {
 	o := &f.out
-	o.sequence++
 	sealed, err := o.keys.EncryptRTP(o.buf[:0], o.buf[:n], &o.header)
 	if err != nil {
 		f.counts.unsent.Add(1)

@@ -12,6 +12,7 @@ type link struct {
 	shard *shard
 	media *flow     // takes SRTP and SRTCP
 	dtls  *dtlsPort // takes DTLS
+	vault *vault    // takes everything but STUN; nil: there is none. Set once
 
 	mu       sync.Mutex
 	closed   bool
@@ -59,6 +60,13 @@ func newLink(s *shard, f *flow, d *dtlsPort) *link {
 	return &link{shard: s, media: f, dtls: d, remotes: make(map[netip.AddrPort]*remote)}
 }
 
+// entrust lets a vault take everything but STUN. It comes before the first packet.
+func (l *link) entrust(v *vault) {
+	l.vault = v
+	l.shard.vaults.Add(1)
+	v.flow.open(clearIn{})
+}
+
 // close takes the call off its shard. Packets that are being delivered meanwhile may still arrive at the flow.
 func (l *link) close() {
 	l.mu.Lock()
@@ -81,6 +89,9 @@ func (l *link) close() {
 	}
 	l.shard.release(l, addresses)
 	l.shard.calls.Add(-1)
+	if l.vault != nil {
+		l.shard.vaults.Add(-1)
+	}
 	l.draining.Wait()
 }
 
@@ -140,6 +151,12 @@ func (l *link) own() *socket {
 
 // take sorts a packet that came to the call's own socket.
 func (l *link) take(b []byte, from netip.AddrPort, s *socket) {
+	if _, _, ok := stunHeader(b); !ok && l.vault != nil {
+		if !l.knows(from) || !l.vault.receive(b) {
+			l.media.stranger()
+		}
+		return
+	}
 	switch first := b[0]; {
 	case first >= 128 && first <= 191:
 		if l.knows(from) {

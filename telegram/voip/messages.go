@@ -38,7 +38,7 @@ func (s *session) take(message []byte) error {
 // takeSetup handles InitialSetup. The first one starts ICE; the same credentials again change nothing; new ones are an
 // ICE restart. The callee answers every one of them.
 func (s *session) takeSetup(m signaling.InitialSetup) error {
-	peer, err := readSetup(m)
+	peer, err := readSetup(m, s.safe.vault == nil)
 	if err != nil {
 		s.dropMessage("unusable InitialSetup", err)
 		return nil
@@ -74,7 +74,11 @@ func (s *session) takeSetup(m signaling.InitialSetup) error {
 	return nil
 }
 
-func readSetup(m signaling.InitialSetup) (peerSetup, error) {
+// readSetup checks what we need of an InitialSetup; without DTLS that is no fingerprint.
+func readSetup(m signaling.InitialSetup, dtls bool) (peerSetup, error) {
+	if !dtls && m.UFrag != "" && m.Pwd != "" {
+		return peerSetup{known: true, credentials: credentials{m.UFrag, m.Pwd}}, nil
+	}
 	if m.UFrag == "" || m.Pwd == "" || len(m.Fingerprints) == 0 {
 		return peerSetup{}, fmt.Errorf("credentials or fingerprint missing")
 	}

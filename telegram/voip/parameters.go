@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
 // parameters is what we heed of phoneCall.custom_parameters.
@@ -13,6 +16,7 @@ type parameters struct {
 	noSCTP     bool // network_signaling_nosctp: the packets of V3 without SCTP
 	withSCTP   bool // network_kcp_experiment: V3 whatever the version
 	standalone bool // network_standalone_reflectors: reflector candidates are not signalled
+	timers     signaling.SCTPTimers
 }
 
 // parseParameters reads the JSON text. What is unknown is logged and ignored, as the engines do.
@@ -29,6 +33,12 @@ func parseParameters(text string, log *slog.Logger) (parameters, error) {
 	for key, value := range all {
 		on, _ := value.(bool)
 		switch key {
+		case "network_sctp_t1_init_ms":
+			p.timers.Init = timer(value)
+		case "network_sctp_t1_cookie_ms":
+			p.timers.Cookie = timer(value)
+		case "network_sctp_max_backoff_ms":
+			p.timers.MaxBackoff = timer(value)
 		case "network_use_mtproto":
 			p.mtproto = on
 		case "network_signaling_nosctp":
@@ -48,14 +58,27 @@ func parseParameters(text string, log *slog.Logger) (parameters, error) {
 	return p, nil
 }
 
+// The timers that are heeded, in ms: shorter ones would flood the server, longer ones outlive the call's set-up.
+const minTimer, maxTimer = 50, 60_000
+
+// timer reads a number of milliseconds; zero is what cannot be used.
+func timer(value any) time.Duration {
+	ms, ok := value.(float64)
+	if !ok || ms < minTimer || ms > maxTimer {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
 // framing returns the library version whose signalling framing the call uses.
 func (p parameters) framing(version string) string {
-	const raw, sctp = "7.0.0", "13.0.0"
-	switch {
-	case p.noSCTP && (version == "12.0.0" || version == "13.0.0"):
-		return raw
-	case p.withSCTP && (version == "7.0.0" || version == "8.0.0" || version == "9.0.0"):
-		return sctp
+	if p.withSCTP && (version == "7.0.0" || version == "8.0.0" || version == "9.0.0") {
+		return "13.0.0"
 	}
 	return version
+}
+
+// carried says whether the framing of a library version goes through SCTP.
+func (p parameters) carried(framing string) bool {
+	return !p.noSCTP && (framing == "12.0.0" || framing == "13.0.0")
 }

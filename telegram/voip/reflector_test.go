@@ -276,6 +276,17 @@ func TestReflectorStandalone(t *testing.T) {
 	}
 }
 
+// The call's own encryption may begin with any byte: nothing of it may be taken for a check.
+func TestReflectorCarriesMTProto(t *testing.T) {
+	r := startReflector(t, reflector.Options{})
+	o := r.both("")
+	o.customCaller, o.customCallee = `{"network_use_mtproto":true}`, `{"network_use_mtproto":true}`
+	p := newPair(t, o)
+	p.establish(t)
+	p.exchange(t, "clear")
+	p.relayed(t)
+}
+
 func TestReflectorRestart(t *testing.T) {
 	r := startReflector(t, reflector.Options{})
 	p := newPair(t, r.both(""))

@@ -238,9 +238,10 @@ func (l *leg) send(to uint32, payload []byte) {
 // straight to the call.
 func (l *leg) receive(b []byte) bool {
 	from, payload, ours := l.tag.read(b)
+	_, _, check := stunHeader(payload)
 	switch {
 	case !ours || payload == nil:
-	case payload[0] > 3:
+	case !check:
 		l.take(payload)
 	default:
 		l.mu.Lock()

@@ -38,6 +38,7 @@ type iceParts struct {
 	relays     *relayNet
 	reflectors *reflectors
 	agent      *ice.Agent
+	roaming    *roaming
 	conn       *ice.Conn   // what comes and goes through TURN servers
 	local      credentials // ours
 	abort      *time.Timer // gives TURN servers up when the call ends
@@ -45,9 +46,10 @@ type iceParts struct {
 
 // security is the DTLS association with what runs inside of it.
 type security struct {
-	port *dtlsPort
-	keys *secured     // nil until the handshake is done
-	data *dataChannel // nil until then
+	port  *dtlsPort
+	vault *vault       // in the place of DTLS and SRTP; nil: there is none
+	keys  *secured     // nil until the handshake is done
+	data  *dataChannel // nil until then
 }
 
 // credentials are the ICE user fragment and password of one side.
@@ -106,9 +108,14 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 		Engine: e, ctx: ctx, net: n, talk: talk, posts: make(chan func() error),
 		ice: iceParts{
 			link: newLink(n.pick(), e.flow, port), relays: relays, local: newCredentials(),
-			abort: time.AfterFunc(time.Hour, relays.abort),
+			abort:   time.AfterFunc(time.Hour, relays.abort),
+			roaming: &roaming{role: e.c.Role, after: e.times.roam, log: e.log},
 		},
 		safe: security{port: port},
+	}
+	if e.clear {
+		s.safe.vault = newVault(e.c.Key, e.c.Role, e.flow)
+		s.ice.link.entrust(s.safe.vault)
 	}
 	s.ice.reflectors = newReflectors(ctx, reflectorOptions{
 		servers: e.c.Servers, role: e.c.Role, standalone: e.signal.alone, take: s.takeRelayed, log: e.log,
@@ -121,7 +128,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	}
 	s.ice.agent, err = newAgent(agentOptions{
 		ufrag: s.ice.local.ufrag, pwd: s.ice.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
-		link: s.ice.link, net: relays, reflectors: s.ice.reflectors, times: e.times, log: e.log,
+		link: s.ice.link, net: relays, reflectors: s.ice.reflectors, times: e.times, roaming: s.ice.roaming, log: e.log,
 	})
 	if err != nil {
 		s.ice.link.close()
@@ -163,6 +170,8 @@ func (s *session) step() error {
 		return post()
 	case <-s.mute:
 		s.tellState()
+	case <-s.again:
+		return s.beginRestart()
 	case <-s.timers.offer.C:
 		s.considerOffer()
 	case <-s.timers.state.C:
@@ -231,6 +240,9 @@ func (s *session) close() {
 		_ = s.safe.keys.conn.Close()
 	}
 	_ = s.safe.port.Close()
+	if s.safe.vault != nil {
+		_ = s.safe.vault.port.Close()
+	}
 	s.ice.link.close()
 	_ = s.ice.agent.GracefulClose()
 	s.ice.relays.abort()
@@ -310,14 +322,20 @@ func (s *session) selected(local, remote ice.Candidate) error {
 		return nil
 	}
 	s.flow.out.path.Store(p)
+	s.ice.roaming.settle(local, remote)
 	s.note(func(f *Stats) {
 		f.Local, f.Remote = local.Type().String(), remote.Type().String()
 		if f.Timings.ICE.IsZero() {
 			f.Timings.ICE = time.Now()
 		}
 	})
-	if !s.phase.shaking {
-		s.phase.shaking = true
+	if s.phase.shaking {
+		return nil
+	}
+	s.phase.shaking = true
+	if s.safe.vault != nil {
+		s.secured(s.safe.vault.secured())
+	} else {
 		client, print := s.client(), s.peer.print
 		s.group.Go(func() { s.handshake(client, print) })
 	}

@@ -23,6 +23,7 @@ type shard struct {
 	net       *Net
 	socket    *socket
 	calls     atomic.Int64
+	vaults    atomic.Int64 // calls without DTLS and SRTP
 	strangers atomic.Uint64
 	ended     chan struct{} // closed when nothing is read any more
 
@@ -99,8 +100,12 @@ func (s *shard) listHosts() ([]netip.AddrPort, error) {
 	return list, nil
 }
 
-// take sorts a packet by its first byte, RFC 7983.
+// take sorts a packet by its first byte, RFC 7983, unless it is for a call without SRTP, whose packets begin with
+// anything.
 func (s *shard) take(b []byte, from netip.AddrPort) {
+	if s.vaults.Load() > 0 && s.takeSealed(b, from) {
+		return
+	}
 	switch first := b[0]; {
 	case first >= 128 && first <= 191:
 		s.takeMedia(b, from)
@@ -111,6 +116,41 @@ func (s *shard) take(b []byte, from netip.AddrPort) {
 	default:
 		s.strangers.Add(1)
 	}
+}
+
+// takeSealed gives a packet that is no STUN to the call without SRTP whose it is. It reports false when it may be
+// another call's.
+func (s *shard) takeSealed(b []byte, from netip.AddrPort) bool {
+	if _, _, ok := stunHeader(b); ok {
+		return false
+	}
+	s.mu.RLock()
+	c := s.claims[from]
+	if c == nil {
+		s.mu.RUnlock()
+		return false
+	}
+	owner, visitors := c.owner, c.visitors
+	s.mu.RUnlock()
+	if len(visitors) == 0 && owner != nil && owner.vault != nil {
+		if !owner.vault.receive(b) {
+			owner.media.stranger()
+		}
+		return true
+	}
+	others := false
+	for _, v := range visitors {
+		if v.vault == nil {
+			others = true
+		} else if v.vault.receive(b) {
+			return true
+		}
+	}
+	if others || len(visitors) == 0 {
+		return false
+	}
+	visitors[0].media.stranger()
+	return true
 }
 
 func (s *shard) takeMedia(b []byte, from netip.AddrPort) {

@@ -24,7 +24,7 @@ func (s *session) startChecks() error {
 	return nil
 }
 
-// readRelayed takes what came through the ICE agent: DTLS and SRTP that a TURN server on our side has forwarded.
+// readRelayed takes what came through the ICE agent: what is no STUN and a TURN server on our side has forwarded.
 func (s *session) readRelayed() {
 	b := make([]byte, maxPacket)
 	for {
@@ -32,15 +32,20 @@ func (s *session) readRelayed() {
 		if err != nil {
 			return // the agent has been closed
 		}
-		if n > 0 {
-			s.takeRelayed(b[:n])
-		}
+		s.takeRelayed(b[:n])
 	}
 }
 
 // takeRelayed sorts a packet that a relay on our side has forwarded. It may be called from any goroutine.
 func (s *session) takeRelayed(b []byte) {
+	if len(b) == 0 {
+		return
+	}
 	switch first := b[0]; {
+	case s.safe.vault != nil:
+		if !s.safe.vault.receive(b) {
+			s.flow.stranger()
+		}
 	case first >= 128 && first <= 191:
 		s.flow.receive(b)
 	case first >= 20 && first <= 63:
@@ -96,6 +101,10 @@ func (s *session) restart(peer credentials) error {
 
 // beginRestart restarts ICE on our part; the peer's InitialSetup completes it.
 func (s *session) beginRestart() error {
+	if !s.phase.established || s.phase.restarting {
+		return nil
+	}
+	s.log.Info("restarting ice")
 	s.phase.restarting = true
 	if err := s.renew(); err != nil {
 		return err

@@ -33,6 +33,7 @@ type Call struct {
 	recorder *recorder
 	stats    media.Stats
 	ended    calls.Ended
+	silent   bool // the other side says that it is muted
 }
 
 func newCall(c *calls.Call, b Behaviour, log *slog.Logger) *Call {
@@ -55,6 +56,13 @@ func (c *Call) Mute(on bool) {
 	if c.talker != nil {
 		c.talker.muted.Store(on)
 	}
+}
+
+// Silent says whether the other side has told that it is muted.
+func (c *Call) Silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent
 }
 
 // Times returns the moments so far.
@@ -134,6 +142,10 @@ func (c *Call) run() {
 				c.log.Error("phone cannot talk", "error", err)
 				c.Hangup()
 			}
+		case calls.MediaState:
+			c.mu.Lock()
+			c.silent = event.Muted
+			c.mu.Unlock()
 		case calls.Ended:
 			c.mu.Lock()
 			c.ended = event

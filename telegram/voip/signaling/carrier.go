@@ -82,7 +82,7 @@ func (k *carrier) close() {
 // start begins an association. k.mu is held.
 func (k *carrier) start(dial bool) *association {
 	a := &association{dial: dial}
-	a.conn = newConn(k.post)
+	a.conn = newConn(k.post, k.c.cfg.Timers)
 	k.c.count(func(s *Stats) { s.Associations++ })
 	k.wg.Go(func() { k.serve(a) })
 	return a
@@ -96,6 +96,9 @@ func (k *carrier) post(packet []byte, resent bool) {
 			waiting, ok := firstChunk(p)
 			return ok && waiting == chunkInit
 		})
+	}
+	if k.c.cfg.Timers != (SCTPTimers{}) {
+		k.c.outgoing.poke() // the goroutine of Run looks at deadline again
 	}
 	if resent {
 		k.c.count(func(s *Stats) { s.Resent++ })
@@ -125,7 +128,7 @@ func (k *carrier) handshake(a *association) error {
 		sctp.WithEnableInterleaving(false),
 		sctp.WithEnableZeroChecksum(false),
 		sctp.WithMTU(mtu),
-		sctp.WithRTOMax(rtoMax),
+		sctp.WithRTOMax(k.c.cfg.Timers.rtoMax()),
 		sctp.WithMaxReceiveBufferSize(receiveWindow),
 		sctp.WithMaxMessageSize(maxSCTPMessage),
 	}
@@ -261,6 +264,10 @@ func (k *carrier) deadline() (at time.Time, ok bool) {
 		}
 	}
 	earlier(k.live.conn.gap())
+	earlier(k.live.conn.again())
+	if k.next != nil {
+		earlier(k.next.conn.again())
+	}
 	earlier(k.stuck())
 	return at, ok
 }
@@ -287,6 +294,10 @@ func (k *carrier) tick() {
 	now := time.Now()
 	if at, ok := k.live.conn.gap(); ok && !now.Before(at) {
 		k.live.conn.skip()
+	}
+	k.live.conn.repeat(now)
+	if k.next != nil {
+		k.next.conn.repeat(now)
 	}
 	if at, ok := k.stuck(); ok && !now.Before(at) {
 		k.next = k.start(true) // what comes for the old one until this one is up counts

@@ -40,7 +40,7 @@ var (
 	ErrClosed  = errors.New("channel has ended")
 )
 
-// Config is what Open needs. NoSCTP and Log may be left out; everything else is required.
+// Config is what Open needs. NoSCTP, Timers and Log may be left out; everything else is required.
 type Config struct {
 	Version  string               // negotiated library version, one of Versions
 	Role     Role                 // our half of the call
@@ -48,6 +48,7 @@ type Config struct {
 	Transmit func(packet []byte)  // hands one packet to phone.sendSignalingData; called by one goroutine at a time, in order, while Run runs; the bytes are the callee's to keep
 	Deliver  func(message []byte) // one received message, inflated JSON, in order; called by one goroutine at a time, while Run runs; the bytes are the callee's to keep
 	NoSCTP   bool                 // V3 without SCTP, for custom parameter network_signaling_nosctp; what the peer sends is taken either way
+	Timers   SCTPTimers           // V3 only, from custom parameters
 	Log      *slog.Logger         // bound attributes (call…) come from the caller
 }
 

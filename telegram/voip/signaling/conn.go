@@ -34,6 +34,7 @@ type conn struct {
 	err    error // why it was closed
 	seen   tracker
 	web    *straight // of a web engine's DATA; nil: the peer is none
+	pace   pace      // of INIT and COOKIE ECHO where custom parameters set their timers
 }
 
 // tracker is what the packets of an association told so far.
@@ -49,8 +50,11 @@ type tracker struct {
 	lastTSN uint32    // the latest we sent
 }
 
-func newConn(post func(packet []byte, resent bool)) *conn {
-	return &conn{post: post, born: time.Now(), ready: make(chan struct{}, 1), done: make(chan struct{})}
+func newConn(post func(packet []byte, resent bool), timers SCTPTimers) *conn {
+	return &conn{
+		post: post, born: time.Now(), ready: make(chan struct{}, 1), done: make(chan struct{}),
+		pace: pace{timers: timers},
+	}
 }
 
 // Read implements net.Conn: one packet per call. What came before the end is read first.
@@ -81,7 +85,10 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.closed || err != nil || p.has(chunkAbort) {
 		return len(b), nil
 	}
-	c.post(bytes.Clone(b), c.seen.note(p))
+	resent := c.seen.note(p)
+	if !c.pace.note(b, time.Now()) {
+		c.post(bytes.Clone(b), resent)
+	}
 	return len(b), nil
 }
 
@@ -133,6 +140,7 @@ func (c *conn) accept(p sctpPacket) bool {
 	ok := c.push(p.bytes())
 	if ends && !c.seen.opened {
 		c.seen.opened = true
+		c.pace.answered()
 		for _, packet := range c.held {
 			ok = c.push(packet) && ok
 		}
@@ -162,6 +170,22 @@ func (c *conn) gap() (at time.Time, ok bool) {
 		return at, false
 	}
 	return c.web.deadline()
+}
+
+// again returns when the packet that opens the association is to be repeated.
+func (c *conn) again() (at time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pace.at, c.pace.packet != nil && !c.closed
+}
+
+// repeat sends that packet again if it is time.
+func (c *conn) repeat(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if packet := c.pace.due(now); packet != nil && !c.closed {
+		c.post(packet, false)
+	}
 }
 
 // skip gives a missing DATA chunk up.
@@ -196,6 +220,8 @@ func (c *conn) acceptInit(p sctpPacket) bool {
 	c.seen.peerTag = first.initTag()
 	if first.kind() == chunkInit {
 		c.seen.initAt = time.Now()
+	} else {
+		c.pace.answered()
 	}
 	if first.engine() == PeerWeb && !c.seen.opened {
 		c.web = newStraight(first.initTSN())

@@ -1,7 +1,7 @@
 // Package signaling is how the two engines of a Telegram 1:1 call exchange JSON messages through
 // phone.sendSignalingData and updatePhoneCallSignalingData.
 //
-// It does: the encryption of the packets with the call's key; the three framings V1 (raw), V2 (acknowledged) and V3
+// It does: the encryption of the packets with the call's key, and of the media packets of network_use_mtproto; the three framings V1 (raw), V2 (acknowledged) and V3
 // (gzip over SCTP) of library versions 7.0.0 to 13.0.0; parsing and printing of the messages; and the negotiation of
 // the audio streams as a state machine without I/O.
 //

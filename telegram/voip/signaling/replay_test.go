@@ -76,7 +76,10 @@ func TestReplay(t *testing.T) {
 	for _, c := range captures(t) {
 		for _, from := range []string{"caller", "callee"} {
 			t.Run(c.name+"/"+from, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { replay(t, c, from) })
+				synctest.Test(t, func(t *testing.T) { replay(t, c, from, false) })
+				if c.name == "13.0.0-nosctp" {
+					synctest.Test(t, func(t *testing.T) { replay(t, c, from, true) })
+				}
 			})
 		}
 	}
@@ -92,13 +95,14 @@ func (c *capture) dials(from string) bool {
 	return false
 }
 
-func replay(t *testing.T, c *capture, from string) {
+func replay(t *testing.T, c *capture, from string, noSCTP bool) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := &replayed{}
 	var err error
 	r.Channel, err = Open(Config{
 		Version: c.Version, Role: other(roleOf(from)), Key: c.key(t), Transmit: r.transmit, Deliver: r.deliver,
+		NoSCTP: noSCTP,
 	})
 	if err != nil {
 		t.Fatal(err)
