@@ -90,6 +90,9 @@ func (l *leg) connect() {
 		return
 	}
 	if err := l.joinBridge(); err != nil {
+		if isGone(err) {
+			return // its event is on the way and says why; the deadline runs
+		}
 		l.fail(bridge.MediaFailed, fmt.Errorf("connect audio: %w", err))
 		return
 	}

@@ -38,4 +38,9 @@ func isStatus(err error, status int) bool {
 	return errors.As(err, &refused) && refused.Status == status
 }
 
+// isGone says whether Asterisk refused a request because a channel in it has hung up or has left Stasis.
+func isGone(err error) bool {
+	return isNotFound(err) || isStatus(err, http.StatusUnprocessableEntity) || isStatus(err, http.StatusBadRequest)
+}
+
 func isNotFound(err error) bool { return isStatus(err, http.StatusNotFound) }
