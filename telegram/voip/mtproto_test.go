@@ -187,8 +187,10 @@ func TestMTProtoStrangers(t *testing.T) {
 	if b.receive(forged) || b.receive(forged[:10]) || b.receive(nil) {
 		t.Error("forged packet is taken")
 	}
-	if !b.receive(sent.packet()) || !b.receive(sent.packet()) { // the second one is ours, but known
-		t.Error("packet is not taken")
+	for range 2 { // the second one is ours, but known
+		if !b.receive(sent.packet()) {
+			t.Error("packet is not taken")
+		}
 	}
 	if got := sink.all(); len(got) != 1 || string(got[0].Payload) != "once" {
 		t.Errorf("got %v", got)
