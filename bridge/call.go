@@ -229,7 +229,7 @@ func (c *call) dial(t routing.Target) {
 
 // connect joins the audio of both legs.
 func (c *call) connect(a connect) Event {
-	stop, err := c.x.o.Connect(a.a, a.b)
+	stop, err := c.x.o.Connect(c.log, a.a, a.b)
 	if err != nil {
 		c.log.Error("connect audio of the call", "error", err)
 		c.record.Error = err.Error()

@@ -23,8 +23,9 @@ type Router interface {
 
 // Options are what an Exchange is made of. Connect is needed, the rest has defaults.
 type Options struct {
-	// Connect joins the audio of two legs until stop is called (media.Connect). An error ends the call with MediaFailed.
-	Connect func(a, b media.Flow) (stop func(), err error)
+	// Connect joins the audio of two legs until stop is called (media.Connect); log has the call's attributes. An error
+	// ends the call with MediaFailed.
+	Connect func(log *slog.Logger, a, b media.Flow) (stop func(), err error)
 	// Records takes the record of every call when it has ended, from the call's goroutine: it should not block.
 	Records func(Record)
 	// Logger; by default nothing is logged.

@@ -359,7 +359,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestConnectFails(t *testing.T) {
-	broken := func(media.Flow, media.Flow) (func(), error) { return nil, errors.New("no such codec") }
+	broken := func(*slog.Logger, media.Flow, media.Flow) (func(), error) { return nil, errors.New("no such codec") }
 	inLab(t, bridge.Options{Connect: broken}, func(l *lab) {
 		a, b := l.up()
 		l.hungUp(a, bridge.MediaFailed)

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -166,7 +167,7 @@ func TestNoAlarmAfterGivingUp(t *testing.T) {
 // The alarm does not depend on the goroutine that may be what sticks.
 func TestAlarmWhileStopBlocks(t *testing.T) {
 	release := make(chan struct{})
-	connect := func(media.Flow, media.Flow) (func(), error) { return func() { <-release }, nil }
+	connect := func(*slog.Logger, media.Flow, media.Flow) (func(), error) { return func() { <-release }, nil }
 	inLab(t, bridge.Options{Connect: connect}, func(l *lab) {
 		release = make(chan struct{}) // of this bubble
 		a, b := l.up()

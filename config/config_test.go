@@ -147,3 +147,23 @@ func TestOddYAMLIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// The errors that docs/configuration.md shows are those that are printed.
+func TestErrorsInTheDocsAreReal(t *testing.T) {
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	minimal, err := os.ReadFile("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for wrong, right := range map[string]string{`api_hash: "0"`: `api_hash: "0123456789abcdef0123456789abcdef"`,
+		"{name: calls-out, from: office, to: sale}": "{from: office, to: sales}"} {
+		_, err := parse("tgtrunk.yaml", []byte(strings.Replace(string(minimal), right, wrong, 1)))
+		var problems Problems
+		if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(string(text), problems[0].Text) {
+			t.Errorf("docs/configuration.md does not show %v", err)
+		}
+	}
+}

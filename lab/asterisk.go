@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -59,7 +58,7 @@ type Asterisk struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	process *process // guarded by mu; never nil after StartAsterisk
+	process *Process // guarded by mu; never nil after StartAsterisk
 }
 
 // StartAsterisk installs Asterisk when it is missing, writes its configuration below o.Dir, starts it and returns when
@@ -172,12 +171,8 @@ func (a *Asterisk) start(ctx context.Context) error {
 	if err := unprivileged(cmd, a.options.Dir, cmd.Path, a.prefix); err != nil {
 		return err
 	}
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Setpgid = true // a Ctrl-C in the terminal is ours to handle
 	began := time.Now()
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err != nil {
 		return err
 	}
@@ -187,7 +182,7 @@ func (a *Asterisk) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootDeadline)
 	defer cancel()
 	if err := a.waitBooted(ctx, p); err != nil {
-		p.kill()
+		p.Kill()
 		return fmt.Errorf("%w; the console said: %s", err, a.consoleTail())
 	}
 	a.log.Info("asterisk is up", "pid", p.cmd.Process.Pid, "ari", a.ARIURL(), "sip", a.SIPAddr(),
@@ -196,7 +191,7 @@ func (a *Asterisk) start(ctx context.Context) error {
 }
 
 // waitBooted returns nil when Asterisk is fully booted and serves both ports.
-func (a *Asterisk) waitBooted(ctx context.Context, p *process) error {
+func (a *Asterisk) waitBooted(ctx context.Context, p *Process) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -208,7 +203,7 @@ func (a *Asterisk) waitBooted(ctx context.Context, p *process) error {
 		case <-ctx.Done():
 			return fmt.Errorf("wait until booted: %w", ctx.Err())
 		case <-p.done:
-			return fmt.Errorf("asterisk ended while booting: %s", p.cmd.ProcessState)
+			return fmt.Errorf("asterisk ended while booting: %s", p.Status())
 		case <-tick.C:
 		}
 	}
@@ -344,19 +339,19 @@ func (a *Asterisk) WaitChannels(ctx context.Context, n int) error {
 func (a *Asterisk) Done() <-chan struct{} { return a.current().done }
 
 // Pid is the process that runs, or ran last.
-func (a *Asterisk) Pid() int { return a.current().cmd.Process.Pid }
+func (a *Asterisk) Pid() int { return a.current().Pid() }
 
-func (a *Asterisk) current() *process {
+func (a *Asterisk) current() *Process {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.process
 }
 
 // Stop ends Asterisk and returns when it has gone. A stopped one is left alone.
-func (a *Asterisk) Stop() { a.current().stop(stopPatience) }
+func (a *Asterisk) Stop() { a.current().Stop(stopPatience) }
 
 // Kill ends Asterisk as a crash would, and returns when it has gone.
-func (a *Asterisk) Kill() { a.current().kill() }
+func (a *Asterisk) Kill() { a.current().Kill() }
 
 // Restart stops Asterisk if it runs and starts it again, on the same ports and with the same configuration.
 func (a *Asterisk) Restart(ctx context.Context) error {

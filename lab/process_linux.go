@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
-	"time"
 )
 
 // ownGroup makes cmd the leader of a process group that is killed as a whole when cmd's context ends.
@@ -18,20 +17,15 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-// process is a child that the kernel kills when this process dies.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the child has been reaped
-}
-
-// startProcess starts cmd and reaps it. The kernel ties the death signal to the thread that forked, so one locked
+// StartProcess starts cmd and reaps it. The kernel ties the death signal to the thread that forked, so one locked
 // goroutine starts the child and keeps its thread alive until the child has ended.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = true // a Ctrl-C in the terminal is ours to handle
 	started := make(chan error)
 	go func() {
 		defer close(p.done)
@@ -48,22 +42,6 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// stop asks the child to end, kills it after patience, and returns when it has been reaped.
-func (p *process) stop(patience time.Duration) {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(patience):
-		p.kill()
-	}
-}
-
-// kill ends the child without asking, and returns when it has been reaped.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.done
 }
 
 // unprivileged makes cmd run with as little power as its files allow when this process is root: as nobody if nobody

@@ -1,5 +1,5 @@
 // Package store is the small key-value room where tgtrunk keeps what must survive a restart: Telegram sessions,
-// access hashes, update state, budgets, number memory.
+// access hashes, update state, what is known of peers.
 //
 // It does: byte values under string keys, versions for compare-and-set, expiry, scans by prefix, and leases with
 // fencing tokens that say which process holds an account. File, the driver that is always there, is one bbolt file.

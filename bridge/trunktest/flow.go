@@ -1,6 +1,7 @@
 package trunktest
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func (f *Flow) Attached() bool {
 }
 
 // Cross connects two flows of one format, as Options.Connect of a bridge.Exchange under test.
-func Cross(a, b media.Flow) (stop func(), err error) {
+func Cross(_ *slog.Logger, a, b media.Flow) (stop func(), err error) {
 	a.Attach(b)
 	b.Attach(a)
 	return func() { a.Attach(nil); b.Attach(nil) }, nil

@@ -187,7 +187,7 @@ func usageOf(pid int) (usage, error) {
 	return usage{at: time.Now(), cpu: time.Duration(user+system) * tick, memory: anonymous << 10}, nil
 }
 
-var latencyPattern = regexp.MustCompile(`msg="audio ended" conversion=(\S+) .*latency_p50=(\S+) latency_p99=(\S+)`)
+var latencyPattern = regexp.MustCompile(`msg="audio ended" .*conversion=(\S+) .*latency_p50=(\S+) latency_p99=(\S+)`)
 
 // latencies collects what the service has logged of its conversions: by kind, the medians of p50 and p99.
 func latencies(path string) (map[string][2]time.Duration, error) {

@@ -78,7 +78,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 
 	wheel := media.NewWheel()
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
-		Connect:  func(a, b media.Flow) (func(), error) { return connectAudio(a, b, wheel, log) },
+		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
 		Records:  records.write,
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
@@ -99,7 +99,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 }
 
 // connectAudio joins the audio of two legs; at the end it logs what the conversion did.
-func connectAudio(a, b media.Flow, wheel *media.Wheel, log *slog.Logger) (stop func(), err error) {
+func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop func(), err error) {
 	connection, err := media.Connect(a, b, media.Options{Wheel: wheel, Log: log})
 	if err != nil {
 		return nil, err

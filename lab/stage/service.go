@@ -8,47 +8,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"text/template"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/lab"
 )
 
 // Service is the tgtrunk process.
 type Service struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has been reaped
-	err  error         // of the process; set before done is closed
-	log  string        // path of what it wrote
+	*lab.Process
+	log string // path of what it wrote
 }
-
-// Pid is the process.
-func (s *Service) Pid() int { return s.cmd.Process.Pid }
 
 // Log is the path of the file with everything the service has written.
 func (s *Service) Log() string { return s.log }
 
-// Done is closed when the process has ended.
-func (s *Service) Done() <-chan struct{} { return s.done }
-
-// Stop ends the process as systemd does, and by force if it takes longer than 20 seconds. The error is the process's.
+// Stop ends the process as systemd does, and by force if it takes longer than 20 seconds, which is an error as a failure
+// is.
 func (s *Service) Stop() error {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.done:
-		return s.err
-	case <-time.After(20 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-s.done
-		return errors.New("the service did not end within 20 s of SIGTERM")
+	if !s.Process.Stop(20 * time.Second) {
+		return fmt.Errorf("the service ended with %s", s.Status())
 	}
-}
-
-// Kill ends the process as a crash would.
-func (s *Service) Kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	return nil
 }
 
 var configuration = template.Must(template.New("tgtrunk.yaml").Parse(`data: {{.Dir}}/data
@@ -136,7 +118,6 @@ func (s *Stage) command(ctx context.Context, o Options, args ...string) *exec.Cm
 	cmd := exec.CommandContext(ctx, o.Binary, args...)
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	return cmd
 }
 
@@ -150,23 +131,11 @@ func (s *Stage) StartService(ctx context.Context, o Options) error {
 	// The service outlives ctx, which bounds its start only.
 	cmd := s.command(context.WithoutCancel(ctx), o, "run", "--config", s.Config())
 	cmd.Stdout, cmd.Stderr = output, output
-	service := &Service{cmd: cmd, done: make(chan struct{}), log: path}
-	started := make(chan error, 1)
-	go func() { // the kernel ties the death signal to the thread that starts the process
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			err = cmd.Wait()
-		}
-		service.err = errors.Join(err, output.Close())
-		close(service.done)
-	}()
-	if err := <-started; err != nil {
+	process, err := lab.StartProcess(cmd)
+	if err = errors.Join(err, output.Close()); err != nil {
 		return err
 	}
-	s.Service = service
+	s.Service = &Service{Process: process, log: path}
 	return s.Ready(ctx)
 }
 
@@ -182,8 +151,8 @@ func (s *Stage) Ready(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-s.Service.done:
-			return fmt.Errorf("the service ended by itself: %w\n%s", s.Service.err, tail(s.Service.log))
+		case <-s.Service.Done():
+			return fmt.Errorf("the service ended by itself with %s\n%s", s.Service.Status(), tail(s.Service.log))
 		case <-ctx.Done():
 			return fmt.Errorf("the service is not ready: %w\n%s", ctx.Err(), tail(s.Service.log))
 		case <-look.C:

@@ -1,9 +1,9 @@
 // Package signaling is how the two engines of a Telegram 1:1 call exchange JSON messages through
 // phone.sendSignalingData and updatePhoneCallSignalingData.
 //
-// It does: the encryption of the packets with the call's key, and of the media packets of network_use_mtproto; the three framings V1 (raw), V2 (acknowledged) and V3
-// (gzip over SCTP) of library versions 7.0.0 to 13.0.0; parsing and printing of the messages; and the negotiation of
-// the audio streams as a state machine without I/O.
+// It does: the encryption of the packets with the call's key, and of the media packets of network_use_mtproto; the
+// three framings V1 (raw), V2 (acknowledged) and V3 (gzip over SCTP) of library versions 7.0.0 to 13.0.0; parsing and
+// printing of the messages; and the negotiation of the audio streams as a state machine without I/O.
 //
 // It does not: talk to Telegram, derive the call's key, know anything of ICE, DTLS or RTP, or decide when to send
 // what. It speaks neither the binary messages of 2.7.7 and 5.0.0 nor the session descriptions of 10.0.0 and 11.0.0.
