@@ -42,7 +42,7 @@ type facts struct {
 	id          atomic.Int64
 	admin       atomic.Int64 // user id of the caller
 	participant atomic.Int64 // user id of the callee
-	engine      atomic.Pointer[engine]
+	engine      atomic.Pointer[Engine]
 }
 
 // phase is how far a call is.
@@ -128,7 +128,7 @@ func (c *Call) refuse(err *Error) {
 // run is the call's life; it owns its progress.
 func (c *Call) run() {
 	c.jobs = newJobs(c.base)
-	c.timer = time.NewTimer(c.line.opts.Timeouts.Ring)
+	c.timer = time.NewTimer(time.Hour)
 	c.timer.Stop()
 	if c.outgoing {
 		c.place()
@@ -183,7 +183,7 @@ func (c *Call) tooLate() {
 		}
 		c.close(verdict{reason: Missed, discard: true, err: &Error{Kind: kind}})
 	case offered:
-		c.close(verdict{reason: Missed, discard: true, err: &Error{Kind: NotAnswered}})
+		c.unanswered()
 	case accepting:
 		c.fail(&Error{Kind: NoMedia, Err: errNotConfirmed})
 	case connecting:
@@ -257,7 +257,7 @@ func newJobs(base context.Context) jobs {
 // async makes a request in its own goroutine; then is done by the call's goroutine unless the call has ended.
 func (c *Call) async(request func(ctx context.Context) (then func())) {
 	c.jobs.group.Go(func() {
-		ctx, cancel := context.WithTimeout(c.jobs.ctx, c.line.opts.Timeouts.Request)
+		ctx, cancel := context.WithTimeout(c.jobs.ctx, c.line.opts.Limits.Request)
 		defer cancel()
 		c.mail.post(request(ctx))
 	})

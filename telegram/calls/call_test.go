@@ -402,7 +402,7 @@ func TestEngineFails(t *testing.T) {
 func TestEngineCannotBeMade(t *testing.T) {
 	bubble(t, func(t *testing.T, x *exchange) {
 		a, b := x.join(alice), x.join(bob)
-		a.newEngine = func(voip.Config) (engine, error) { return nil, voip.ErrConfig }
+		a.opts.Engine = func(voip.Config) (Engine, error) { return nil, voip.ErrConfig }
 		out := a.Place(to(bob))
 		in := b.next(t)
 		in.Accept()

@@ -122,6 +122,7 @@ func (r Reason) tl() tg.PhoneCallDiscardReasonClass {
 // the other.
 func (c *Call) finish() {
 	c.mail.close()
+	c.line.leave(c)
 	c.timer.Stop()
 	if c.doubt != nil {
 		c.doubt.Stop()

@@ -13,8 +13,8 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
-// engine is what a call needs of a *voip.Engine.
-type engine interface {
+// Engine is what a call needs of a *voip.Engine, whose docs say what the methods do.
+type Engine interface {
 	Run(ctx context.Context) error
 	Receive(packet []byte)
 	Events() <-chan voip.Event
@@ -23,7 +23,7 @@ type engine interface {
 	Stats() voip.Stats
 }
 
-func newVoip(c voip.Config) (engine, error) { return voip.New(c) }
+func newVoip(c voip.Config) (Engine, error) { return voip.New(c) }
 
 func defaultVersions() []string { return signaling.Versions() }
 

@@ -91,7 +91,7 @@ func FuzzUpdate(f *testing.F) {
 // callAt is a call in a phase, without its goroutine.
 func callAt(p phase, own *secret) *Call {
 	l := New(Options{API: silent{}, Self: alice, Log: slog.New(slog.DiscardHandler)})
-	l.newEngine = func(voip.Config) (engine, error) { return idle{}, nil }
+	l.opts.Engine = func(voip.Config) (Engine, error) { return idle{}, nil }
 	outgoing := p < offered || p > accepting
 	c := newCall(l, outgoing)
 	c.base = context.Background()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
@@ -22,8 +21,6 @@ const (
 	maxLayer = 92
 )
 
-const ringGrace = 5 * time.Second
-
 var (
 	errNotConfirmed = errors.New("caller did not confirm in time")
 	errNotConnected = errors.New("no audio path in time")
@@ -36,6 +33,7 @@ type handshake struct {
 	accessHash int64
 	secret     *secret     // ours; nil until the group is known
 	commitment []byte      // incoming: hash of the caller's public value
+	alarm      alarm       // incoming: whether the caller hears ringing
 	key        *voip.Key   // outgoing: from phoneCallAccepted on
 	print      int64       // the key's fingerprint
 	received   bool        // outgoing: a device has the call
@@ -51,7 +49,7 @@ type placed struct {
 
 func (c *Call) protocol() tg.PhoneCallProtocol {
 	return tg.PhoneCallProtocol{
-		UDPP2P: true, UDPReflector: true, MinLayer: minLayer, MaxLayer: maxLayer, LibraryVersions: c.line.opts.Versions,
+		UDPP2P: !c.line.opts.RelayOnly, UDPReflector: true, MinLayer: minLayer, MaxLayer: maxLayer, LibraryVersions: c.line.opts.Versions,
 	}
 }
 
@@ -103,7 +101,7 @@ func (c *Call) request() {
 	c.enter(requesting, 0)
 	request := &tg.PhoneRequestCallRequest{UserID: c.target, GAHash: c.secret.hash(), Protocol: c.protocol()}
 	c.jobs.group.Go(func() {
-		ctx, cancel := context.WithTimeout(c.base, c.line.opts.Timeouts.Request)
+		ctx, cancel := context.WithTimeout(c.base, c.line.opts.Limits.Request)
 		defer cancel()
 		c.placed <- c.requestCall(ctx, request)
 	})
@@ -147,7 +145,7 @@ func (c *Call) requested(p placed) {
 	}
 	c.log = c.log.With("tg_call", c.id, "peer", c.Peer())
 	c.log.Debug("placed call")
-	c.enter(waiting, c.line.opts.Timeouts.Receive)
+	c.enter(waiting, c.line.reached())
 	c.emit(Requested{})
 	c.line.adopt(c, c.id)
 	c.receive(parcel{call: p.call})
@@ -168,27 +166,6 @@ func (c *Call) learn(answer tg.PhoneCallClass) {
 	c.facts.participant.Store(w.GetParticipantID())
 }
 
-// offer begins an incoming call.
-func (c *Call) offer() {
-	c.log.Debug("received call")
-	c.enter(offered, c.line.opts.Timeouts.Ring+ringGrace) // the caller's own limit comes first
-	if c.line.opts.Received == ReceivedNever {
-		return
-	}
-	c.async(func(ctx context.Context) func() {
-		_, err := c.line.opts.API.PhoneReceivedCall(ctx, c.input())
-		return func() {
-			switch {
-			case err == nil:
-			case classify(err).Kind == Elsewhere && c.phase == offered:
-				c.elsewhere(err)
-			default:
-				c.log.Warn("reporting the call as received failed", "error", err)
-			}
-		}
-	})
-}
-
 // accept takes an incoming call; later calls of it are ignored.
 func (c *Call) accept() {
 	if c.outgoing || c.phase != offered {
@@ -197,7 +174,7 @@ func (c *Call) accept() {
 	c.enter(preparing, 0)
 	c.makeSecret(func() {
 		// The limit holds from now on: the caller's confirmation may overtake the answer to our request.
-		c.enter(accepting, c.line.opts.Timeouts.Request+c.line.opts.Timeouts.Receive)
+		c.enter(accepting, c.line.opts.Limits.Request+c.line.timeouts().Receive)
 		request := &tg.PhoneAcceptCallRequest{Peer: c.input(), GB: c.secret.public, Protocol: c.protocol()}
 		c.async(func(ctx context.Context) func() {
 			answer, err := c.line.opts.API.PhoneAcceptCall(ctx, request)
@@ -211,7 +188,7 @@ func (c *Call) acceptAnswered(answer *tg.PhonePhoneCall, err error) {
 		return // the caller has confirmed already
 	}
 	if err == nil {
-		c.enter(accepting, c.line.opts.Timeouts.Receive)
+		c.enter(accepting, c.line.timeouts().Receive)
 		c.emit(Accepted{})
 		c.accepted = true
 		c.receive(parcel{call: answer.PhoneCall})
@@ -257,7 +234,7 @@ func (c *Call) stillWaiting(u *tg.PhoneCallWaiting) {
 		return
 	}
 	c.received = true
-	c.enter(waiting, c.line.opts.Timeouts.Ring)
+	c.enter(waiting, c.line.timeouts().Ring)
 	c.emit(Received{})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -23,59 +24,44 @@ type API interface {
 	PhoneSendSignalingData(context.Context, *tg.PhoneSendSignalingDataRequest) (bool, error)
 }
 
-// ReceivedMode says whether Telegram is told that an incoming call has been received.
+// ReceivedMode says when Telegram is told that an incoming call has been received (phone.receivedCall). From then on its
+// caller hears ringing and waits for 90 s instead of 20 s, and Telegram refuses all other callers until that call has
+// ended (https://core.telegram.org/method/phone.receivedCall).
 type ReceivedMode uint8
 
 // The modes.
 const (
-	// ReceivedNever takes any number of incoming calls at once. Callers see "waiting" and give up after 20 s.
+	// ReceivedNever takes any number of incoming calls at once. A call that is not accepted within Limits.Silent ends.
 	ReceivedNever ReceivedMode = iota
-	// ReceivedAtOnce lets callers hear ringing for up to 90 s; Telegram refuses every other incoming call meanwhile.
+	// ReceivedAtOnce lets every caller hear ringing.
 	ReceivedAtOnce
+	// ReceivedLate says nothing of a call that is accepted within two seconds. Of any other it is said when the account has
+	// no other call, and at the latest when Limits.Silent has passed and the caller would be lost.
+	ReceivedLate
 )
-
-// Timeouts bounds the phases of a call. Zero fields get the defaults of help.getConfig.
-type Timeouts struct {
-	Request time.Duration // for one API request that sets a call up; default 15 s
-	Receive time.Duration // outgoing: until a device has the call; incoming: until the caller has confirmed; default 20 s
-	Ring    time.Duration // until the call is accepted, from its reception on; default 90 s
-	Connect time.Duration // from the key to the first moment of media; default 30 s
-	Discard time.Duration // all attempts to discard a call together; default 5 s
-}
-
-func (t Timeouts) withDefaults() Timeouts {
-	set := func(d *time.Duration, value time.Duration) {
-		if *d <= 0 {
-			*d = value
-		}
-	}
-	set(&t.Request, 15*time.Second)
-	set(&t.Receive, 20*time.Second)
-	set(&t.Ring, 90*time.Second)
-	set(&t.Connect, 30*time.Second)
-	set(&t.Discard, 5*time.Second)
-	return t
-}
 
 // Options shapes a Line. API and Self are required.
 type Options struct {
-	API      API
-	Self     int64            // the account's user id
-	Net      *voip.Net        // shared sockets; nil: every call opens its own
-	Versions []string         // library versions we offer, best first; default signaling.Versions()
-	Received ReceivedMode     //
-	Timeouts Timeouts         //
-	Incoming func(*Call)      // every incoming call; must not block; nil: they are ignored
-	Now      func() time.Time // Telegram's clock; default ours
-	Log      *slog.Logger     // nil discards
+	API       API
+	Self      int64                             // the account's user id
+	Net       *voip.Net                         // shared sockets; nil: every call opens its own
+	Versions  []string                          // library versions we offer, best first; default signaling.Versions()
+	RelayOnly bool                              // the peer learns relays' addresses only, also where Telegram allows peer to peer
+	Engine    func(voip.Config) (Engine, error) // makes the engine of a call; default a *voip.Engine
+	Received  ReceivedMode                      //
+	Limits    Limits                            // ours
+	Timeouts  Timeouts                          // Telegram's, until SetTimeouts
+	Incoming  func(*Call)                       // every incoming call; must not block; nil: they are ignored
+	Now       func() time.Time                  // Telegram's clock; default ours
+	Log       *slog.Logger                      // nil discards
 }
 
 // Line is all calls of one account.
 type Line struct {
-	opts      Options
-	newEngine func(voip.Config) (engine, error) // voip's, or a test's
-	groups    groups
-	log       *slog.Logger
+	opts   Options
+	limits atomic.Pointer[Timeouts]
+	groups groups
+	log    *slog.Logger
 
 	ending  chan struct{}  // closed when Run's ctx has ended
 	running sync.WaitGroup // one for every call
@@ -89,6 +75,7 @@ type Line struct {
 // registry is what a Line knows of its calls, guarded by Line.mu.
 type registry struct {
 	calls   map[int64]*Call // by call id, from the moment the id is known to the end
+	live    map[*Call]bool  // that run
 	waiting []*Call         // placed or come in before Run
 	parked  parking         // what came for ids that are not known yet
 	over    graveyard       // ids of calls that have ended
@@ -116,15 +103,19 @@ func New(o Options) *Line {
 	if len(o.Versions) == 0 {
 		o.Versions = defaultVersions()
 	}
-	o.Timeouts = o.Timeouts.withDefaults()
-	return &Line{
-		opts:      o,
-		newEngine: newVoip,
-		log:       o.Log,
-		ending:    make(chan struct{}),
-		base:      context.Background(),
-		registry:  registry{calls: make(map[int64]*Call), parked: make(parking), over: make(graveyard)},
+	if o.Engine == nil {
+		o.Engine = newVoip
 	}
+	o.Limits = o.Limits.withDefaults()
+	l := &Line{
+		opts:     o,
+		log:      o.Log,
+		ending:   make(chan struct{}),
+		base:     context.Background(),
+		registry: registry{calls: make(map[int64]*Call), live: make(map[*Call]bool), parked: make(parking), over: make(graveyard)},
+	}
+	l.SetTimeouts(o.Timeouts)
+	return l
 }
 
 // Run carries the calls until ctx ends, which ends and discards all of them; it returns nil when that is done, some
@@ -149,7 +140,7 @@ func (l *Line) Run(ctx context.Context) error {
 	l.state = lineDown
 	l.mu.Unlock()
 	close(l.ending)
-	limit := time.AfterFunc(l.opts.Timeouts.Discard, cancel)
+	limit := time.AfterFunc(l.opts.Limits.Discard, cancel)
 	defer limit.Stop()
 	l.running.Wait()
 	return nil
@@ -184,6 +175,7 @@ func (l *Line) startLocked(c *Call) bool {
 		return true
 	}
 	c.base = l.base
+	l.live[c] = true
 	l.running.Go(c.run)
 	return true
 }
@@ -233,12 +225,13 @@ func (l *Line) admit(r *tg.PhoneCallRequested) *Call {
 		log.Debug("ignored call that is not for this account")
 		return nil
 	}
-	if age := l.opts.Now().Sub(time.Unix(int64(r.Date), 0)); age > l.opts.Timeouts.Ring {
+	if age := l.opts.Now().Sub(time.Unix(int64(r.Date), 0)); age > l.timeouts().Ring {
 		log.Info("ignored call that came too late", "age", age.Round(time.Second))
 		return nil
 	}
 	c := newCall(l, false)
 	c.id, c.accessHash, c.commitment = r.ID, r.AccessHash, r.GAHash
+	c.alarm.date = time.Unix(int64(r.Date), 0)
 	c.facts.id.Store(r.ID)
 	c.facts.admin.Store(r.AdminID)
 	c.facts.participant.Store(r.ParticipantID)
@@ -264,6 +257,28 @@ func (l *Line) register(c *Call, id int64) {
 	l.calls[id] = c
 	for _, p := range l.parked.take(id, time.Now()) {
 		c.post(p)
+	}
+}
+
+// alone says whether a call is the account's only one.
+func (l *Line) alone(c *Call) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.live) == 1 && l.live[c]
+}
+
+// leave is called when a call is over. Whether the others ring may depend on it.
+func (l *Line) leave(c *Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.live, c)
+	if l.opts.Received != ReceivedLate {
+		return
+	}
+	for other := range l.live {
+		if !other.outgoing {
+			other.mail.post(other.reconsider)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 
 // mediaState is a call's engine. It belongs to the call's goroutine.
 type mediaState struct {
-	engine  engine // nil until the key is there
+	engine  Engine // nil until the key is there
 	cancel  context.CancelFunc
 	events  <-chan voip.Event
 	done    chan error // holds what Run returned
@@ -37,11 +37,11 @@ type mediaState struct {
 func (c *Call) startMedia(u *tg.PhoneCall, version string) {
 	usable := servers(u.Connections)
 	parameters, _ := u.GetCustomParameters()
-	e, err := c.line.newEngine(voip.Config{
+	e, err := c.line.opts.Engine(voip.Config{
 		Role:             c.role(),
 		Key:              c.key,
 		Version:          version,
-		P2P:              u.P2PAllowed,
+		P2P:              u.P2PAllowed && !c.line.opts.RelayOnly,
 		Servers:          usable,
 		CustomParameters: parameters.Data,
 		Send:             c.send,
@@ -61,8 +61,8 @@ func (c *Call) startMedia(u *tg.PhoneCall, version string) {
 		e.Receive(p.signal)
 	}
 	c.media.early = backlog{}
-	c.log.Debug("started media", "version", version, "p2p", u.P2PAllowed, "servers", len(usable))
-	c.enter(connecting, c.line.opts.Timeouts.Connect)
+	c.log.Debug("started media", "version", version, "p2p_allowed", u.P2PAllowed, "relay_only", c.line.opts.RelayOnly, "servers", len(usable))
+	c.enter(connecting, c.line.timeouts().Connect)
 }
 
 // signal takes a signalling packet; before the engine runs it is kept.

@@ -212,7 +212,7 @@ func TestBeforeRun(t *testing.T) {
 		b := x.join(bob)
 		ctx, cancel := context.WithCancel(t.Context())
 		a := New(Options{API: port{x, alice}, Self: alice})
-		a.newEngine = func(c voip.Config) (engine, error) { return x.newEngine(alice, c) }
+		a.opts.Engine = func(c voip.Config) (Engine, error) { return x.newEngine(alice, c) }
 		x.lines[alice] = a
 		out := a.Place(to(bob))
 		gone := a.Place(to(bob))

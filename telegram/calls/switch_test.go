@@ -346,7 +346,7 @@ func (x *exchange) join(id int64, edit ...func(*Options)) *user {
 		e(&o)
 	}
 	u.Line = New(o)
-	u.newEngine = func(c voip.Config) (engine, error) { return x.newEngine(id, c) }
+	u.opts.Engine = func(c voip.Config) (Engine, error) { return x.newEngine(id, c) }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -382,7 +382,7 @@ type fakeEngine struct {
 
 type fakeFlow struct{ media.Flow }
 
-func (x *exchange) newEngine(user int64, c voip.Config) (engine, error) {
+func (x *exchange) newEngine(user int64, c voip.Config) (Engine, error) {
 	e := &fakeEngine{config: c, events: make(chan voip.Event, 16), flow: &fakeFlow{}, fail: make(chan error, 1)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
