@@ -9,7 +9,7 @@ import (
 // statusOf says a reason with the words of Asterisk's DIALSTATUS, for dialplans that know those already.
 func statusOf(r bridge.Reason) string {
 	switch r {
-	case bridge.Busy, bridge.Declined, bridge.Elsewhere:
+	case bridge.Busy, bridge.Declined, bridge.Elsewhere, bridge.Occupied:
 		return "BUSY"
 	case bridge.NoAnswer:
 		return "NOANSWER"

@@ -31,6 +31,8 @@ const (
 	OldClient   Reason = "OLD_CLIENT"      // no common call library version
 	MediaFailed Reason = "MEDIA"           // audio never came up, or broke down for good
 	Elsewhere   Reason = "ELSEWHERE"       // answered or declined on another device of the account
+	Occupied    Reason = "OCCUPIED"        // CALL_OCCUPY_FAILED: Telegram holds the account itself for busy
+	Self        Reason = "SELF"            // the account would call itself
 	AccountDown Reason = "ACCOUNT_DOWN"    // the trunk to dial is logged out or not connected
 	Congestion  Reason = "CONGESTION"      // no room for another call, here or in the PBX, or shutting down
 	Failure     Reason = "FAILURE"         // anything else: see the log
@@ -48,7 +50,7 @@ type Cause struct {
 var q850 = map[Reason]Q850{
 	Normal: 16, Cancelled: 16, Flood: 42, PeerFlood: 42, Unreachable: 20, NoAnswer: 19, Busy: 17,
 	Declined: 21, Privacy: 21, Blocked: 21, NoDialog: 1, NotFound: 1, NoRoute: 3, BadNumber: 28, OldClient: 58,
-	MediaFailed: 38, Elsewhere: 26, AccountDown: 27, Congestion: 34, Failure: 38,
+	MediaFailed: 38, Elsewhere: 26, Occupied: 17, Self: 21, AccountDown: 27, Congestion: 34, Failure: 38,
 }
 
 // CauseOf returns the cause that goes with a reason.

@@ -23,7 +23,17 @@ import (
 const (
 	CallsMulti  = "multi"  // several incoming calls at once; callers see "contacting" until the answer, within 20 s
 	CallsSingle = "single" // real ringing up to 90 s; one incoming call at a time, others get busy
+	CallsAuto   = "auto"   // multi for calls that are answered soon, ringing for others
 )
+
+// The values of an account's `p2p`.
+const (
+	P2PAuto  = "auto"  // direct audio where Telegram allows it
+	P2PNever = "never" // audio through relays only: nobody learns the server's address
+)
+
+// patienceOfCallers is how long a Telegram user's app waits for a call that does not ring.
+const patienceOfCallers = 20 * time.Second
 
 var (
 	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
@@ -116,8 +126,17 @@ func (c *checker) account(i int) {
 	if a.Phone != "" && !phonePattern.MatchString(a.Phone) {
 		c.problem(at("accounts", i, "phone"), "account %s: write the phone as + and 7 to 15 digits", a.Name)
 	}
-	if a.Calls != CallsMulti && a.Calls != CallsSingle {
-		c.problem(at("accounts", i, "calls"), "account %s: calls is %s or %s, not %q", a.Name, CallsMulti, CallsSingle, a.Calls)
+	if !slices.Contains([]string{CallsMulti, CallsSingle, CallsAuto}, a.Calls) {
+		c.problem(at("accounts", i, "calls"), "account %s: calls is %s, %s or %s, not %q", a.Name, CallsMulti, CallsSingle, CallsAuto, a.Calls)
+	}
+	if a.P2P != P2PAuto && a.P2P != P2PNever {
+		c.problem(at("accounts", i, "p2p"), "account %s: p2p is %s or %s, not %q", a.Name, P2PAuto, P2PNever, a.P2P)
+	}
+	if a.AnswerWithin >= patienceOfCallers {
+		c.problem(at("accounts", i, "answer_within"),
+			"account %s: answer_within %v: callers who hear no ringing give up after %v; use less, or calls: %s", a.Name, a.AnswerWithin, patienceOfCallers, CallsSingle)
+	} else {
+		c.duration(at("accounts", i, "answer_within"), a.AnswerWithin, time.Second, patienceOfCallers)
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)

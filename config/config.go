@@ -44,13 +44,15 @@ type Server struct {
 
 // Account is one Telegram account, a trunk.
 type Account struct {
-	Name       string        `yaml:"name"`
-	APIID      int           `yaml:"api_id"`
-	APIHash    Secret        `yaml:"api_hash"`
-	Phone      string        `yaml:"phone"`
-	Calls      string        `yaml:"calls"` // multi or single, see docs/configuration.md
-	ReachedIn  time.Duration `yaml:"reached_in"`
-	AnsweredIn time.Duration `yaml:"answered_in"`
+	Name         string        `yaml:"name"`
+	APIID        int           `yaml:"api_id"`
+	APIHash      Secret        `yaml:"api_hash"`
+	Phone        string        `yaml:"phone"`
+	Calls        string        `yaml:"calls"` // multi, single or auto, see docs/configuration.md
+	P2P          string        `yaml:"p2p"`   // auto or never
+	ReachedIn    time.Duration `yaml:"reached_in"`
+	AnsweredIn   time.Duration `yaml:"answered_in"`
+	AnswerWithin time.Duration `yaml:"answer_within"`
 }
 
 // PBX is one link to a PBX, a trunk.
@@ -128,6 +130,8 @@ func (c *Config) fillDefaults() {
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
+		setDefault(&a.P2P, P2PAuto)
+		setDefault(&a.AnswerWithin, 18*time.Second)
 		setDefault(&a.ReachedIn, 15*time.Second)
 		setDefault(&a.AnsweredIn, 90*time.Second)
 	}

@@ -119,7 +119,7 @@ func TestManyIncoming(t *testing.T) {
 // TestFailures is the table of what can go wrong with an outgoing call.
 func TestFailures(t *testing.T) {
 	w, o := open(t, func(o *telegram.Options) {
-		o.ReachedIn, o.AnsweredIn = 700*time.Millisecond, 700*time.Millisecond
+		o.Limits.ReachedIn, o.Limits.AnsweredIn = 700*time.Millisecond, 700*time.Millisecond
 	})
 	p := w.phone(alice, phone.Behaviour{Action: phone.Ignore})
 	w.phone(carol, phone.Behaviour{Action: phone.Decline})

@@ -66,13 +66,13 @@ func reasonOf(k calls.Kind) bridge.Reason {
 	case calls.Elsewhere:
 		return bridge.Elsewhere
 	case calls.Occupied:
-		return bridge.Busy
+		return bridge.Occupied
 	case calls.Insecure, calls.NoMedia:
 		return bridge.MediaFailed
 	case calls.NoConnection, calls.Unauthorized, calls.Closed:
 		return bridge.AccountDown
 	case calls.ToSelf:
-		return bridge.BadNumber
+		return bridge.Self
 	}
 	return bridge.Failure
 }

@@ -154,7 +154,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		return
 	}
 	l.ring = t.Timeout
-	setDefault(&l.ring, l.account.opts.AnsweredIn)
+	setDefault(&l.ring, l.account.opts.Limits.AnsweredIn)
 	ended := l.follow(ctx, s.line.Place(p.input()))
 	// A short flood wait is sat through, once; the caller hears nothing of it.
 	if e := ended.Err; e != nil && e.Kind == calls.Flooded && e.Wait <= patience && sleep(asking, e.Wait) {

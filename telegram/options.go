@@ -21,24 +21,52 @@ const (
 	// Multi takes any number of incoming calls at once. Callers hear no ringing and give up after 20 s, because
 	// phone.receivedCall, which makes their phones ring, marks the account busy for everybody else.
 	Multi CallMode = "multi"
-	// Single takes one incoming call at a time, which rings for up to 90 s. Telegram refuses all others.
+	// Single takes one incoming call at a time, which rings for up to 90 s. All others are refused.
 	Single CallMode = "single"
+	// Auto is Multi for calls that are answered soon. Others ring: when the account has no other call, and at the latest
+	// when Limits.AnswerWithin has passed.
+	Auto CallMode = "auto"
 )
+
+// P2PMode says whether the other side of a call may learn this machine's address.
+type P2PMode string
+
+// The modes.
+const (
+	P2PAuto  P2PMode = "auto"  // where Telegram allows it, as both users' privacy says
+	P2PNever P2PMode = "never" // not even then: audio goes through Telegram's relays
+)
+
+// Limits of calls are our own; where Telegram's (help.getConfig) are shorter, those hold.
+type Limits struct {
+	ReachedIn    time.Duration // outgoing: until a device has the call; default 15 s
+	AnsweredIn   time.Duration // outgoing: how long it rings where the target does not say; default 90 s
+	AnswerWithin time.Duration // incoming, while its caller hears no ringing: until Answer; default 18 s, less than 20 s
+}
+
+func (l *Limits) setDefaults() {
+	setDefault(&l.ReachedIn, 15*time.Second)
+	setDefault(&l.AnsweredIn, 90*time.Second)
+	setDefault(&l.AnswerWithin, 18*time.Second)
+}
+
+// patienceOfCallers is how long an official app waits for a call that no device has reported as received.
+const patienceOfCallers = 20 * time.Second
 
 // Options describes an account. Name, APIID, APIHash and Store are required.
 type Options struct {
-	Name       string        // of the trunk
-	APIID      int           // of the application, from my.telegram.org
-	APIHash    string        // secret
-	Phone      string        // the account's number, E.164; only Login uses it, and may ask for it instead
-	Store      store.Store   // keeps session, peers and update state under "telegram/<name>/"
-	Server     Server        // zero: Telegram
-	Calls      CallMode      // default Multi
-	ReachedIn  time.Duration // outgoing: until a device has the call; default 15 s
-	AnsweredIn time.Duration // outgoing: how long it rings where the target does not say; default 90 s
-	Device     Device        // what the account's list of devices shows
-	Net        *voip.Net     // shared sockets for media; nil: every call opens its own
-	Log        *slog.Logger  // nil discards
+	Name    string       // of the trunk
+	APIID   int          // of the application, from my.telegram.org
+	APIHash string       // secret
+	Phone   string       // the account's number, E.164; only Login uses it, and may ask for it instead
+	Store   store.Store  // keeps session, peers and update state under "telegram/<name>/"
+	Server  Server       // zero: Telegram
+	Calls   CallMode     // default Multi
+	P2P     P2PMode      // default P2PAuto
+	Limits  Limits       //
+	Device  Device       // what the account's list of devices shows
+	Net     *voip.Net    // shared sockets for media; nil: every call opens its own
+	Log     *slog.Logger // nil discards
 }
 
 // Server is an MTProto server other than Telegram's own, such as the simulated one.
@@ -68,16 +96,22 @@ func (o Options) withDefaults() (Options, error) {
 		errs = append(errs, errors.New("store is missing"))
 	}
 	setDefault(&o.Calls, Multi)
-	if o.Calls != Multi && o.Calls != Single {
-		errs = append(errs, fmt.Errorf("call mode %q is neither %q nor %q", o.Calls, Multi, Single))
+	if o.Calls != Multi && o.Calls != Single && o.Calls != Auto {
+		errs = append(errs, fmt.Errorf("call mode %q is none of %q, %q and %q", o.Calls, Multi, Single, Auto))
+	}
+	setDefault(&o.P2P, P2PAuto)
+	if o.P2P != P2PAuto && o.P2P != P2PNever {
+		errs = append(errs, fmt.Errorf("p2p mode %q is neither %q nor %q", o.P2P, P2PAuto, P2PNever))
+	}
+	o.Limits.setDefaults()
+	if o.Limits.AnswerWithin >= patienceOfCallers {
+		errs = append(errs, fmt.Errorf("limit of %v to answer within: callers give up after %v", o.Limits.AnswerWithin, patienceOfCallers))
 	}
 	errs = append(errs, o.Server.check())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Server.DC, 2)
-	setDefault(&o.ReachedIn, 15*time.Second)
-	setDefault(&o.AnsweredIn, 90*time.Second)
 	setDefault(&o.Device.Model, "tgtrunk")
 	setDefault(&o.Device.System, "server")
 	setDefault(&o.Device.App, "1.0")

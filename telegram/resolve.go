@@ -44,7 +44,7 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	case err != nil:
 		return Peer{}, err
 	case p.ID == s.self.ID:
-		return Peer{}, verdict(bridge.BadNumber, ErrSelf)
+		return Peer{}, verdict(bridge.Self, ErrSelf)
 	case !p.Person:
 		return Peer{}, verdict(bridge.NotFound, ErrNotUser)
 	case p.AccessHash == 0:

@@ -23,6 +23,7 @@ import (
 const (
 	selfIn  = 30 * time.Second // to learn who we are
 	flushIn = 5 * time.Second  // to write what is known, at the end
+	leaveIn = time.Second      // for a call that has ended to be forgotten
 )
 
 // session is the account while it is connected and logged in.
@@ -33,6 +34,9 @@ type session struct {
 	line  *calls.Line
 	log   *slog.Logger
 	ctx   context.Context // ends with the session
+
+	config *serverConfig
+	taken  chan struct{} // Single: holds a token while there is an incoming call
 
 	contactsMu sync.Mutex
 	contactsAt time.Time // guarded by contactsMu
@@ -127,7 +131,8 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	restCtx, stopRest := context.WithCancelCause(life)
 	rest.Go(func() { stopRest(u.follow(restCtx, client, s)) })
 	rest.Go(func() { a.flushNowAndThen(restCtx) })
-	u.attach(s.line)
+	rest.Go(func() { s.config.keep(restCtx, s.line.SetTimeouts) })
+	u.attach(s.line, s.config.changed)
 	a.live.Store(s)
 	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
 
@@ -166,55 +171,79 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: life}
-	mode := calls.ReceivedNever
-	if a.opts.Calls == Single {
-		mode = calls.ReceivedAtOnce
-	}
+	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: life, taken: make(chan struct{}, 1)}
+	s.config = newServerConfig(s.api.HelpGetConfig, a.log)
+	s.config.read(asking)
 	s.line = calls.New(calls.Options{
-		API:      s.api,
-		Self:     self.ID,
-		Net:      a.opts.Net,
-		Received: mode,
-		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
-		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
-		Now:      a.serverClock(asking, s.api),
-		Log:      a.log,
+		API:       s.api,
+		Self:      self.ID,
+		Net:       a.opts.Net,
+		RelayOnly: a.opts.P2P == P2PNever,
+		Received:  a.opts.Calls.received(),
+		Limits:    calls.Limits{Reached: a.opts.Limits.ReachedIn, Silent: a.opts.Limits.AnswerWithin},
+		Timeouts:  s.config.timeouts(),
+		Incoming:  func(c *calls.Call) { a.incoming(s, c, accept) },
+		Now:       s.config.now,
+		Log:       a.log,
 	})
 	return s, nil
 }
 
-// serverClock is Telegram's clock: calls that come late are judged by their date, and ours may be wrong.
-func (a *Account) serverClock(ctx context.Context, api *tg.Client) func() time.Time {
-	asked := time.Now()
-	c, err := api.HelpGetConfig(ctx)
-	if err != nil {
-		a.log.Debug("telegram's clock is unknown", "error", err)
-		return time.Now
+// received says when Telegram is told that a call has been received.
+func (m CallMode) received() calls.ReceivedMode {
+	switch m {
+	case Single:
+		return calls.ReceivedAtOnce
+	case Auto:
+		return calls.ReceivedLate
 	}
-	offset := time.Unix(int64(c.Date), 0).Sub(asked).Round(time.Second)
-	if offset.Abs() > 10*time.Second {
-		a.log.Warn("this machine's clock is wrong", "off", offset)
-	}
-	return func() time.Time { return time.Now().Add(offset) }
+	return calls.ReceivedNever
 }
 
-// incoming offers a call of somebody else's.
+// take makes room for an incoming call; false where there is one already and the account takes one only. Telegram refuses
+// the others itself, but not before it has heard that the first was received. The end of the call before may still be on
+// its way through the house.
+func (s *session) take(m CallMode) (leave func(), ok bool) {
+	if m != Single {
+		return func() {}, true
+	}
+	limit := time.NewTimer(leaveIn)
+	defer limit.Stop()
+	select {
+	case s.taken <- struct{}{}:
+		return func() { <-s.taken }, true
+	case <-limit.C:
+		return nil, false
+	}
+}
+
+// incoming takes a call of somebody else's.
 func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer)) {
-	l := a.newLeg()
-	if !a.legs.run(func() { l.carry(c) }) {
+	if !a.legs.run(func() { a.admit(s, c, accept) }) {
 		c.Discard(calls.Ordinary) // the line has been taken down already
+	}
+}
+
+// admit offers an incoming call and goes with it to its end.
+func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
+	leave, ok := s.take(a.opts.Calls)
+	if !ok {
+		a.log.Info("refused a second incoming call", "calls", string(a.opts.Calls))
+		c.Discard(calls.Busy)
 		return
 	}
+	defer leave()
 	p, ok := s.peers.get(c.Peer())
 	if !ok {
 		p.ID = c.Peer()
 	}
 	facts := p.facts()
 	facts["TGTRUNK_ACCOUNT"] = a.opts.Name
+	l := a.newLeg()
 	o := bridge.Offer{Leg: l}
 	o.Trunk, o.Caller, o.Variables = a.opts.Name, p.Party(), facts
 	accept(o)
+	l.carry(c)
 }
 
 func (a *Account) flushNowAndThen(ctx context.Context) {

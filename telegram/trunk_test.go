@@ -18,7 +18,7 @@ import (
 func TestTrunk(t *testing.T) {
 	w, o := loginOnce(t)
 	o.Calls = telegram.Single // callers hear ringing only there
-	o.ReachedIn = 500 * time.Millisecond
+	o.Limits.ReachedIn = 500 * time.Millisecond
 	p := w.phone(alice, phone.Behaviour{})
 	trunktest.Run(t, trunktest.Harness{
 		Within: 15 * time.Second,

@@ -23,6 +23,7 @@ type upstream struct {
 	mu    sync.Mutex
 	line  *calls.Line      // nil until attach
 	early []tg.UpdateClass // of calls, until attach
+	renew func()           // Telegram's configuration has changed; nil until attach
 }
 
 // maxEarly bounds what is kept while the account learns who it is.
@@ -43,10 +44,10 @@ func newUpstream(a *Account) *upstream {
 }
 
 // attach lets the calls' updates flow.
-func (u *upstream) attach(l *calls.Line) {
+func (u *upstream) attach(l *calls.Line, renew func()) {
 	u.mu.Lock()
 	early := u.early
-	u.line, u.early = l, nil
+	u.line, u.early, u.renew = l, nil, renew
 	u.mu.Unlock()
 	for _, e := range early {
 		u.deliver(e)
@@ -120,15 +121,15 @@ func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
 	return rest
 }
 
-// deliver reports whether the update was one of a call.
+// deliver reports whether the update was one of a call, or of the configuration.
 func (u *upstream) deliver(one tg.UpdateClass) bool {
 	switch one.(type) {
-	case *tg.UpdatePhoneCall, *tg.UpdatePhoneCallSignalingData:
+	case *tg.UpdatePhoneCall, *tg.UpdatePhoneCallSignalingData, *tg.UpdateConfig:
 	default:
 		return false
 	}
 	u.mu.Lock()
-	line := u.line
+	line, renew := u.line, u.renew
 	if line == nil && len(u.early) < maxEarly {
 		u.early = append(u.early, one)
 	}
@@ -141,6 +142,8 @@ func (u *upstream) deliver(one tg.UpdateClass) bool {
 		_ = line.HandleCall(context.Background(), t) // never fails
 	case *tg.UpdatePhoneCallSignalingData:
 		_ = line.HandleSignaling(context.Background(), t) // never fails
+	case *tg.UpdateConfig:
+		renew()
 	}
 	return true
 }

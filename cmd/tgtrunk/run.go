@@ -148,8 +148,9 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 	return telegram.New(telegram.Options{
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
-		Calls:  telegram.CallMode(a.Calls), ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn,
-		Net: sockets, Log: log,
+		Calls:  telegram.CallMode(a.Calls), P2P: telegram.P2PMode(a.P2P),
+		Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
+		Net:    sockets, Log: log,
 	})
 }
 

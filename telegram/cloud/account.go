@@ -36,6 +36,8 @@ type fate struct {
 	failures    []failure
 	dropUpdates bool
 	outdated    bool // calls to it fail with PARTICIPANT_VERSION_OUTDATED
+	deaf        bool // its signalling is taken and lost
+	holds       []*hold
 	last        *tg.Updates
 }
 

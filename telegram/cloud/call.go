@@ -21,9 +21,13 @@ type call struct {
 	tags  *peerTags // at the reflector
 
 	reason  tg.PhoneCallDiscardReasonClass
+	asks    feedback // once discarded
 	timer   *time.Timer
 	touched time.Time // last change of state
 }
+
+// feedback is what the sides of a call that has ended are asked for.
+type feedback struct{ rating, debug bool }
 
 // halves are what the sides have shown of their key exchange.
 type halves struct {
@@ -114,6 +118,7 @@ func (c *call) discarded() *tg.PhoneCallDiscarded {
 	if !c.info.Active.IsZero() {
 		d.SetDuration(c.info.Duration)
 	}
+	d.NeedRating, d.NeedDebug = c.asks.rating, c.asks.debug
 	return d
 }
 
@@ -155,6 +160,7 @@ func (s *Server) discard(c *call, by *device, reason tg.PhoneCallDiscardReasonCl
 	}
 	now := s.now()
 	c.info.State, c.info.Ended, c.touched, c.reason, c.info.Reason = CallDiscarded, now, now, reason, reasonName(reason)
+	c.asks = s.feedback
 	if !c.info.Active.IsZero() {
 		c.info.Duration = max(duration, 0)
 		if by == nil {

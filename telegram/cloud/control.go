@@ -2,7 +2,7 @@ package cloud
 
 import (
 	"fmt"
-
+	"slices"
 	"time"
 
 	"github.com/gotd/td/tgerr"
@@ -40,6 +40,15 @@ type CallInfo struct {
 	Rating         int    // 1..5, 0: none given
 	Debug          string // JSON of phone.saveCallDebug
 	Signals        int    // phone.sendSignalingData carried
+	Discards       []Discard
+}
+
+// Discard is one phone.discardCall, also one that came after the end.
+type Discard struct {
+	User         int64 // who said so
+	Reason       string
+	Duration     int // seconds
+	ConnectionID int64
 }
 
 // with runs f on an account with the lock held; nothing happens for a user that does not exist.
@@ -144,7 +153,9 @@ func (c *Control) list(which func(*call) bool) (all []CallInfo) {
 	defer c.s.mu.Unlock()
 	for _, call := range c.s.callOrder {
 		if which(call) {
-			all = append(all, call.info)
+			info := call.info
+			info.Discards = slices.Clone(info.Discards)
+			all = append(all, info)
 		}
 	}
 	return all

@@ -8,14 +8,6 @@ import (
 	"github.com/gotd/td/tg"
 )
 
-// The clients' own limits of a call, milliseconds, as Telegram's help.getConfig has given them for years.
-const (
-	callReceiveMs = 20000
-	callRingMs    = 90000
-	callConnectMs = 30000
-	callPacketMs  = 10000
-)
-
 func addHelp(m methods) {
 	onOpen(m, (*request).getConfig)
 	onOpen(m, func(r *request, _ *tg.HelpGetNearestDCRequest) (bin.Encoder, error) {
@@ -45,13 +37,13 @@ func (r *request) getConfig(*tg.HelpGetConfigRequest) (bin.Encoder, error) {
 		addr = r.call.Session.LocalAddr()
 	}
 	return &tg.Config{
-		Date: int(r.now().Unix()), Expires: r.inAnHour(), TestMode: r.opts.Test, ThisDC: r.opts.DC, DCOptions: dcOptions(addr),
+		Date: int(r.now().Unix()), Expires: int(r.now().Add(r.config.Expires).Unix()), TestMode: r.opts.Test, ThisDC: r.opts.DC, DCOptions: dcOptions(addr),
 		DCTxtDomainName: "localhost", ChatSizeMax: 200, MegagroupSizeMax: 200000, ForwardedCountMax: 100,
 		OnlineUpdatePeriodMs: 210000, OfflineBlurTimeoutMs: 5000, OfflineIdleTimeoutMs: 30000, OnlineCloudTimeoutMs: 300000,
 		NotifyCloudDelayMs: 30000, NotifyDefaultDelayMs: 1500, PushChatPeriodMs: 60000, PushChatLimit: 2,
 		EditTimeLimit: 172800, RevokeTimeLimit: 2147483647, RevokePmTimeLimit: 2147483647, RevokePmInbox: true,
 		RatingEDecay: 2419200, StickersRecentLimit: 200, ChannelsReadMediaPeriod: 604800,
-		CallReceiveTimeoutMs: callReceiveMs, CallRingTimeoutMs: callRingMs, CallConnectTimeoutMs: callConnectMs, CallPacketTimeoutMs: callPacketMs,
+		CallReceiveTimeoutMs: r.config.ReceiveMs, CallRingTimeoutMs: r.config.RingMs, CallConnectTimeoutMs: r.config.ConnectMs, CallPacketTimeoutMs: r.config.PacketMs,
 		MeURLPrefix: "https://t.me/", CaptionLengthMax: 1024, MessageLengthMax: maxText, WebfileDCID: r.opts.DC,
 	}, nil
 }

@@ -20,7 +20,9 @@ type Options struct {
 	Public   netip.AddrPort  // what help.getConfig tells clients to connect to; zero: the address they connected to
 	Relay    Relay           // servers given to calls
 	NoP2P    bool            // p2p_allowed is never given, whatever the users' privacy says
+	AllP2P   bool            // p2p_allowed is always given, also to a client that said udp_p2p=false
 	Timeouts Timeouts        // server-side limits of a call
+	Config   ClientConfig    // what help.getConfig says of calls, until Control.SetClientConfig
 	Log      *slog.Logger    // nil: discarded
 }
 
@@ -31,6 +33,21 @@ type Relay struct {
 	Reflector       bool       // run a reflector and give it out as phoneConnection, once for UDP and once for TCP
 	ReflectorListen string     // host:port of the reflector, UDP and TCP; default "127.0.0.1:0"
 	Public          netip.Addr // address clients are told and relayed addresses are on; default: the listening address, or 127.0.0.1
+}
+
+// ClientConfig is what help.getConfig says of calls and of its own age; clients may be told nonsense. Zero fields get what
+// Telegram has given for years, and an hour.
+type ClientConfig struct {
+	ReceiveMs, RingMs, ConnectMs, PacketMs int           // call_receive_timeout_ms and so on
+	Expires                                time.Duration // from its date
+}
+
+func (c *ClientConfig) setDefaults() {
+	def(&c.ReceiveMs, 20000)
+	def(&c.RingMs, 90000)
+	def(&c.ConnectMs, 30000)
+	def(&c.PacketMs, 10000)
+	def(&c.Expires, time.Hour)
 }
 
 // Timeouts after which the server ends a call by itself. The clients' own limits (help.getConfig) are shorter.
@@ -44,6 +61,7 @@ type Timeouts struct {
 func (o *Options) setDefaults() {
 	def(&o.Listen, "127.0.0.1:0")
 	def(&o.DC, 1)
+	o.Config.setDefaults()
 	def(&o.Relay.Listen, "127.0.0.1:0")
 	def(&o.Relay.ReflectorListen, "127.0.0.1:0")
 	def(&o.Timeouts.Receive, 30*time.Second)

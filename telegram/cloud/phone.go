@@ -194,7 +194,7 @@ func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error
 	now := r.now()
 	c.info.State, c.info.Active, c.touched = CallActive, now, now
 	c.dh.ga, c.dh.fingerprint = q.GA, q.KeyFingerprint
-	c.info.P2P = !r.opts.NoP2P && c.terms.agreed.UDPP2P && c.callee.admits(c.callee.Privacy.P2P, c.caller) && c.caller.admits(c.caller.Privacy.P2P, c.callee)
+	c.info.P2P = r.allowsP2P(c)
 	c.relay, c.terms.connections = r.relay.grant(c.info.ID)
 	if c.terms.agreed.UDPReflector {
 		c.tags = r.mirror.grant()
@@ -205,6 +205,14 @@ func (r *request) confirmCall(q *tg.PhoneConfirmCallRequest) (bin.Encoder, error
 	return r.phoneCall(c), nil
 }
 
+// allowsP2P says whether the sides of a call may learn each other's address.
+func (s *Server) allowsP2P(c *call) bool {
+	if s.opts.NoP2P || s.opts.AllP2P {
+		return s.opts.AllP2P
+	}
+	return c.terms.agreed.UDPP2P && c.callee.admits(c.callee.Privacy.P2P, c.caller) && c.caller.admits(c.caller.Privacy.P2P, c.callee)
+}
+
 func (r *request) discardCall(q *tg.PhoneDiscardCallRequest) (bin.Encoder, error) {
 	c, err := r.findCall(q.Peer)
 	if err != nil {
@@ -213,6 +221,7 @@ func (r *request) discardCall(q *tg.PhoneDiscardCallRequest) (bin.Encoder, error
 	if r.me == c.callee && c.to != nil && c.to != r.dev && c.live() {
 		return nil, fail(400, "CALL_ALREADY_ACCEPTED") // declined here, taken elsewhere
 	}
+	c.info.Discards = append(c.info.Discards, Discard{User: r.me.ID, Reason: reasonName(q.Reason), Duration: q.Duration, ConnectionID: q.ConnectionID})
 	u := &tg.Updates{Users: r.usersFor(r.me, c.caller, c.callee), Chats: []tg.ChatClass{}, Date: int(r.now().Unix())}
 	if !c.live() { // both hung up
 		u.Updates = []tg.UpdateClass{&tg.UpdatePhoneCall{PhoneCall: c.discarded()}}
@@ -238,6 +247,9 @@ func (r *request) sendSignalingData(q *tg.PhoneSendSignalingDataRequest) (bin.En
 		return nil, fail(400, "DATA_INVALID")
 	}
 	c.info.Signals++
+	if r.me.fate.deaf {
+		return yes()
+	}
 	peer := c.other(r.me)
 	r.push(peer, news{updates: []tg.UpdateClass{&tg.UpdatePhoneCallSignalingData{PhoneCallID: c.info.ID, Data: q.Data}}, only: c.device(peer)})
 	return yes()

@@ -85,7 +85,8 @@ func (s *Server) Invoke(_ context.Context, call *mtserver.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hold = true
-	call.Reply(s.invoke(call))
+	result, err := s.invoke(call)
+	s.reply(call, result, err)
 	s.hold = false
 	for _, p := range s.held {
 		s.tell(p.to, p.update)

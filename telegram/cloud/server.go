@@ -56,6 +56,8 @@ type state struct {
 	held      []parcel // until it is answered
 	anybody   fate     // for queries of devices that are not logged in
 	custom    string   // custom_parameters of new calls
+	config    ClientConfig
+	feedback  feedback
 }
 
 // New binds the sockets, so that addresses are known before Run.
@@ -75,7 +77,7 @@ func New(o Options) (*Server, error) {
 		opts: o, log: o.Log, secret: sha256.Sum256(x509.MarshalPKCS1PrivateKey(o.Key)), base: int(time.Now().Unix() - epoch),
 		state: state{
 			accounts: map[int64]*account{}, byPhone: map[string]*account{}, byName: map[string]*account{}, codes: map[string]*loginCode{},
-			tokens: map[string]*loginToken{}, exports: map[string]exported{}, calls: map[int64]*call{},
+			tokens: map[string]*loginToken{}, exports: map[string]exported{}, calls: map[int64]*call{}, config: o.Config,
 		},
 	}
 	s.table = s.methods()

@@ -40,10 +40,11 @@ type Handler interface {
 // Call is a query to be carried out.
 type Call struct {
 	Query
-	Session *Session
-	MsgID   int64
-	log     *slog.Logger
-	replied bool
+	Session   *Session
+	MsgID     int64
+	log       *slog.Logger
+	replied   bool
+	postponed bool // see Postpone
 }
 
 // Server speaks MTProto on a listener.

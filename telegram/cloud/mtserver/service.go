@@ -112,10 +112,15 @@ func (c *conn) query(ctx context.Context, s *Session, m message) error {
 	default:
 		call.Query = q
 		c.srv.handler.Invoke(ctx, call)
-		call.Reply(nil, errors.New("query was not answered"))
+		if !call.postponed {
+			call.Reply(nil, errors.New("query was not answered"))
+		}
 	}
 	return nil
 }
+
+// Postpone, called by the handler, leaves the query open when the handler returns: its Reply comes later, from one goroutine.
+func (c *Call) Postpone() { c.postponed = true }
 
 // Reply queues the answer: a result, or an error that becomes rpc_error (500 unless it is a *tgerr.Error). What is pushed
 // afterwards arrives after it. Only the first reply counts.

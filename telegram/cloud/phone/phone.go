@@ -24,14 +24,15 @@ import (
 
 // Options of a Phone. Server, Key and User are required.
 type Options struct {
-	Server   netip.AddrPort // of the simulated Telegram
-	Key      *rsa.PublicKey // its key
-	DC       int            // its data centre; default 1
-	User     cloud.User     // whose phone it is; Code must be set
-	Control  *cloud.Control // makes the login on the server's side, where gotd's key exchange tests primes for seconds; nil: a login by code
-	Net      *voip.Net      // shared sockets; nil: every call opens its own
-	Versions []string       // library versions the phone's app knows; default all
-	Log      *slog.Logger   // nil discards
+	Server   netip.AddrPort                          // of the simulated Telegram
+	Key      *rsa.PublicKey                          // its key
+	DC       int                                     // its data centre; default 1
+	User     cloud.User                              // whose phone it is; Code must be set
+	Control  *cloud.Control                          // makes the login on the server's side, where gotd's key exchange tests primes for seconds; nil: a login by code
+	Net      *voip.Net                               // shared sockets; nil: every call opens its own
+	Versions []string                                // library versions the phone's app knows; default all
+	Engine   func(voip.Config) (calls.Engine, error) // makes the engines of calls; default a *voip.Engine
+	Log      *slog.Logger                            // nil discards
 }
 
 // Action is what a phone does with a call that comes in.
@@ -95,7 +96,7 @@ func New(o Options) (*Phone, error) {
 		Device:         telegram.DeviceConfig{DeviceModel: "simulated phone", SystemVersion: "lab", AppVersion: "1"},
 	})
 	p.line = calls.New(calls.Options{
-		API: p.client.API(), Self: o.User.ID, Net: o.Net, Versions: o.Versions,
+		API: p.client.API(), Self: o.User.ID, Net: o.Net, Versions: o.Versions, Engine: o.Engine,
 		Received: calls.ReceivedAtOnce, Incoming: p.take, Log: o.Log,
 	})
 	updates.OnPhoneCall(func(ctx context.Context, _ tg.Entities, u *tg.UpdatePhoneCall) error {
