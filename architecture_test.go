@@ -39,7 +39,7 @@ var rooms = map[string]room{
 	"config":                   {live: []string{"routing"}},
 	"ari":                      {live: []string{"bridge", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},
 	"esl":                      {live: []string{"bridge", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},
-	"telegram":                 {live: []string{"bridge", "routing", "media", "store", "telegram/calls", "telegram/voip"}, tests: []string{"bridge/trunktest", "telegram/cloud/...", "media/tone"}},
+	"telegram":                 {live: []string{"bridge", "routing", "media", "store", "telegram/calls", "telegram/voip"}, tests: []string{"bridge/trunktest", "telegram/cloud/...", "telegram/voip/signaling", "media/tone"}},
 	"telegram/calls":           {live: []string{"telegram/voip/...", "media"}, tests: []string{"telegram/cloud/...", "media/tone"}},
 	"telegram/voip":            {live: []string{"telegram/voip/...", "media"}, tests: []string{"telegram/cloud/reflector", "media/tone"}},
 	"telegram/cloud":           {live: []string{"telegram/cloud/...", "telegram/voip", "media"}, tests: []string{"telegram/voip/signaling", "media/tone"}},

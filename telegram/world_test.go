@@ -16,9 +16,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
@@ -122,11 +124,15 @@ func (w *world) user(id int64) cloud.User {
 }
 
 // phone turns on a phone of a user.
-func (w *world) phone(id int64, b phone.Behaviour) *phone.Phone {
+func (w *world) phone(id int64, b phone.Behaviour, edit ...func(*phone.Options)) *phone.Phone {
 	w.t.Helper()
-	p, err := phone.New(phone.Options{
+	o := phone.Options{
 		Server: w.server.Addr().AddrPort(), Key: w.server.PublicKey(), DC: w.server.DC(), User: w.user(id), Net: w.net, Log: logger(w.t),
-	})
+	}
+	for _, e := range edit {
+		e(&o)
+	}
+	p, err := phone.New(o)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -279,7 +285,16 @@ func eventually(t testing.TB, try func() error) {
 // open is a logged-in account that runs, in a world of its own.
 func open(t testing.TB, edit ...func(*telegram.Options)) (*world, *office) {
 	t.Helper()
-	w, o := loginOnce(t)
+	return openIn(t, nil, edit...)
+}
+
+// openIn is open in a world of a certain kind.
+func openIn(t testing.TB, shape func(*cloud.Options), edit ...func(*telegram.Options)) (*world, *office) {
+	t.Helper()
+	if shape == nil {
+		shape = func(*cloud.Options) {}
+	}
+	w, o := loginOnce(t, shape)
 	for _, e := range edit {
 		e(&o)
 	}
@@ -374,6 +389,58 @@ func incoming(t testing.TB, p *phone.Phone, n int) *phone.Call {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// calls lets a phone call the account.
+func (w *world) calls(p *phone.Phone, b phone.Behaviour) *phone.Call {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	c, err := p.CallUsername(ctx, "office", b)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// reaches waits for a moment of a phone's call.
+func reaches(t testing.TB, c *phone.Call, what string, moment func(phone.Times) time.Time) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	if !c.Reaches(ctx, moment) {
+		t.Fatalf("the call is not %s: %+v", what, c.Times())
+	}
+}
+
+// over waits for the end of a phone's call.
+func over(t testing.TB, c *phone.Call) calls.Ended {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	e, err := c.Wait(ctx)
+	if err != nil {
+		t.Fatalf("the phone's call does not end: %v", err)
+	}
+	return e
+}
+
+// up reads the leg's events to its audio.
+func up(t testing.TB, l bridge.Leg) media.Flow {
+	t.Helper()
+	for {
+		select {
+		case e := <-l.Events():
+			switch e := e.(type) {
+			case bridge.Media:
+				return e.Flow
+			case bridge.Ended:
+				t.Fatalf("leg ended for %v (%v), without audio", e.Cause, e.Err)
+			}
+		case <-time.After(soon):
+			t.Fatal("leg has no audio")
+		}
+	}
 }
 
 // noCalls waits until Telegram knows of no live call.
