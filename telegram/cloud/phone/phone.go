@@ -60,6 +60,7 @@ type Phone struct {
 	client  *telegram.Client
 	line    *calls.Line
 	ready   chan struct{}
+	again   chan struct{} // holds a token when the connection has been made
 
 	mu        sync.Mutex
 	behaviour Behaviour
@@ -85,15 +86,16 @@ func New(o Options) (*Phone, error) {
 			return nil, fmt.Errorf("log in %s: %w", o.User.FirstName, err)
 		}
 	}
-	p := &Phone{options: o, ready: make(chan struct{}), arrived: make(chan struct{})}
+	p := &Phone{options: o, ready: make(chan struct{}), again: make(chan struct{}, 1), arrived: make(chan struct{})}
 	updates := tg.NewUpdateDispatcher()
 	p.client = telegram.NewClient(1, strings.Repeat("0", 32), telegram.Options{
-		DC:             o.DC,
-		DCList:         dcs.List{Options: []tg.DCOption{{ID: o.DC, IPAddress: o.Server.Addr().String(), Port: int(o.Server.Port())}}},
-		PublicKeys:     []telegram.PublicKey{{RSA: o.Key}},
-		SessionStorage: login,
-		UpdateHandler:  updates,
-		Device:         telegram.DeviceConfig{DeviceModel: "simulated phone", SystemVersion: "lab", AppVersion: "1"},
+		DC:                o.DC,
+		DCList:            dcs.List{Options: []tg.DCOption{{ID: o.DC, IPAddress: o.Server.Addr().String(), Port: int(o.Server.Port())}}},
+		PublicKeys:        []telegram.PublicKey{{RSA: o.Key}},
+		SessionStorage:    login,
+		UpdateHandler:     updates,
+		OnConnectionState: p.connection,
+		Device:            telegram.DeviceConfig{DeviceModel: "simulated phone", SystemVersion: "lab", AppVersion: "1"},
 	})
 	p.line = calls.New(calls.Options{
 		API: p.client.API(), Self: o.User.ID, Net: o.Net, Versions: o.Versions, Engine: o.Engine,
@@ -130,11 +132,18 @@ func (p *Phone) Run(ctx context.Context) error {
 		if err := p.client.Auth().IfNecessary(ctx, flow); err != nil {
 			return fmt.Errorf("log in: %w", err)
 		}
-		if _, err := p.client.API().UpdatesGetState(ctx); err != nil { // from here on updates are pushed
+		state, err := p.client.API().UpdatesGetState(ctx) // from here on updates are pushed
+		if err != nil {
 			return fmt.Errorf("ask for updates: %w", err)
 		}
+		config, err := p.client.API().HelpGetConfig(ctx)
+		if err != nil {
+			return fmt.Errorf("ask for the configuration: %w", err)
+		}
+		p.line.SetTimeouts(limitsOf(config))
 		done := make(chan error, 1)
 		go func() { done <- p.line.Run(ctx) }()
+		p.live.Go(func() { p.follow(ctx, *state) })
 		close(p.ready)
 		return <-done
 	})
@@ -142,6 +151,12 @@ func (p *Phone) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// limitsOf are the limits of calls that Telegram gives.
+func limitsOf(c *tg.Config) calls.Timeouts {
+	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+	return calls.Timeouts{Receive: ms(c.CallReceiveTimeoutMs), Ring: ms(c.CallRingTimeoutMs), Connect: ms(c.CallConnectTimeoutMs)}
 }
 
 // take is called by the line for every incoming call.
