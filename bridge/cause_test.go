@@ -3,6 +3,9 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,5 +75,36 @@ func TestMask(t *testing.T) {
 	}
 	if got := Mask(strings.Repeat("1", 1000)); len(got) != 1000 || strings.Count(got, "1") != 5 {
 		t.Errorf("%q", got)
+	}
+}
+
+// The table of docs/operations.md has every reason that a dialplan can meet, with its cause.
+func TestDocsTellEveryReason(t *testing.T) {
+	text, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[Reason]string{}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for _, m := range regexp.MustCompile("`([A-Z_]+)`").FindAllStringSubmatch(cells[1], -1) {
+			told[Reason(m[1])] = strings.TrimSpace(cells[3])
+		}
+	}
+	for reason, code := range q850 {
+		if reason == Normal || reason == Cancelled {
+			continue
+		}
+		if want := strconv.Itoa(int(code)); told[reason] != want {
+			t.Errorf("docs/operations.md says %q for %s, want %s", told[reason], reason, want)
+		}
+	}
+	for reason := range told {
+		if _, ok := q850[reason]; !ok {
+			t.Errorf("docs/operations.md has the reason %s, which does not exist", reason)
+		}
 	}
 }

@@ -173,9 +173,9 @@ func TestFailures(t *testing.T) {
 		{name: "no such phone", number: byPhone("+99966150999"), want: bridge.NotFound},
 		{name: "unknown id", number: byID(424242), want: bridge.NoDialog},
 		{name: "no form", number: routing.Number{}, want: bridge.BadNumber},
-		{name: "oneself by id", number: byID(trunk), want: bridge.BadNumber},
-		{name: "oneself by name", number: byName("office"), want: bridge.BadNumber},
-		{name: "oneself by phone", number: byPhone("+99966150000"), want: bridge.BadNumber},
+		{name: "oneself by id", number: byID(trunk), want: bridge.Self},
+		{name: "oneself by name", number: byName("office"), want: bridge.Self},
+		{name: "oneself by phone", number: byPhone("+99966150000"), want: bridge.Self},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.before != nil {
@@ -499,6 +499,8 @@ func TestOptions(t *testing.T) {
 		"api hash":   func(o *telegram.Options) { o.APIHash = "" },
 		"store":      func(o *telegram.Options) { o.Store = nil },
 		"call mode":  func(o *telegram.Options) { o.Calls = "some" },
+		"p2p mode":   func(o *telegram.Options) { o.P2P = "sometimes" },
+		"limit":      func(o *telegram.Options) { o.Limits.AnswerWithin = 20 * time.Second },
 		"address":    func(o *telegram.Options) { o.Server.Addr = "nowhere" },
 		"port":       func(o *telegram.Options) { o.Server.Addr = "host:0" },
 		"public key": func(o *telegram.Options) { o.Server.Addr = "host:443" },
