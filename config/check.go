@@ -136,7 +136,7 @@ func (c *checker) account(i int) {
 		c.problem(at("accounts", i, "answer_within"),
 			"account %s: answer_within %v: callers who hear no ringing give up after %v; use less, or calls: %s", a.Name, a.AnswerWithin, patienceOfCallers, CallsSingle)
 	} else {
-		c.duration(at("accounts", i, "answer_within"), a.AnswerWithin, time.Second, patienceOfCallers)
+		c.duration(at("accounts", i, "answer_within"), a.AnswerWithin, 2*time.Second, patienceOfCallers)
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)

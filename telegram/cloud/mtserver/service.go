@@ -119,7 +119,7 @@ func (c *conn) query(ctx context.Context, s *Session, m message) error {
 	return nil
 }
 
-// Postpone, called by the handler, leaves the query open when the handler returns: its Reply comes later, from one goroutine.
+// Postpone leaves the query open when the handler, which calls it, returns: its Reply comes later, from one goroutine.
 func (c *Call) Postpone() { c.postponed = true }
 
 // Reply queues the answer: a result, or an error that becomes rpc_error (500 unless it is a *tgerr.Error). What is pushed
