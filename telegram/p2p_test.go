@@ -96,7 +96,7 @@ func TestP2P(t *testing.T) {
 				o.P2P, o.Net = c.mode, sockets
 			})
 			taps := make(chan *wiretap, 1)
-			p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)}, tap(taps), func(o *phone.Options) { o.Versions = []string{c.version} })
+			p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)}, tap(taps), func(o *phone.Options) { o.Versions, o.Control = []string{c.version}, w.control })
 			call, flow := w.converse(o, p, c.incoming)
 			heard := newEar(t)
 			flow.Attach(heard)
@@ -185,7 +185,7 @@ func tells(messages []string, wantOurs bool) error {
 func TestP2PNeverWithoutRelay(t *testing.T) {
 	w, o := openIn(t, func(o *cloud.Options) { o.AllP2P = true; o.Config.ConnectMs = 1500 }, func(o *telegram.Options) { o.P2P = telegram.P2PNever })
 	taps := make(chan *wiretap, 1)
-	w.phone(alice, phone.Behaviour{}, tap(taps), func(o *phone.Options) { o.Versions = []string{"7.0.0"} })
+	w.phone(alice, phone.Behaviour{}, tap(taps), func(o *phone.Options) { o.Versions, o.Control = []string{"7.0.0"}, w.control })
 	began := time.Now()
 	wantEnd(t, o.dial(byName("alice_a")), bridge.MediaFailed)
 	if took := time.Since(began); took > 15*time.Second {

@@ -23,7 +23,7 @@ import (
 const (
 	selfIn  = 30 * time.Second // to learn who we are
 	flushIn = 5 * time.Second  // to write what is known, at the end
-	leaveIn = time.Second      // for a call that has ended to be forgotten
+	leaveIn = 2 * time.Second  // for a call that has ended to be forgotten
 )
 
 // session is the account while it is connected and logged in.

@@ -52,7 +52,7 @@ func couple(t *testing.T) (a, b *phone.Phone) {
 		go func() { ended <- p.Run(ctx) }()
 		select {
 		case <-p.Ready():
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute): // gotd's key exchange tests primes
 			t.Fatalf("%s's phone is not on", u.FirstName)
 		}
 		return p
