@@ -1,13 +1,14 @@
 package voip
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
 func TestCallPerVersion(t *testing.T) {
-	for _, version := range signaling.Versions() {
+	for _, version := range slices.Concat(signaling.Versions(), signaling.ReferenceVersions()) {
 		t.Run(version, func(t *testing.T) {
 			p := newPair(t, pairOptions{version: version})
 			p.establish(t)
