@@ -133,7 +133,9 @@ func (b *printer) section(s Section) {
 		b.line("a=%s", c)
 	}
 	b.endpoint(s.Endpoint)
-	b.line("a=mid:%s", s.MID)
+	if s.MID != "" {
+		b.line("a=mid:%s", s.MID)
+	}
 	for _, e := range s.Extensions {
 		b.line("a=extmap:%d %s", e.ID, e.URI)
 	}

@@ -256,6 +256,9 @@ func (r *lineReader) finish() error {
 			mids = append(mids, s.MID)
 		}
 		inherit(&s.Endpoint, r.session.Endpoint)
+		if (s.Endpoint.UFrag == "") != (s.Endpoint.Pwd == "") {
+			return fmt.Errorf("media section %d has ice-ufrag or ice-pwd, but not both", i)
+		}
 	}
 	return nil
 }

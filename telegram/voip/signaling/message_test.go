@@ -61,7 +61,7 @@ func TestParseErrors(t *testing.T) {
 		`{"@type":"InitialSetup","ufrag":"a\r\nb","pwd":"p","fingerprints":[]}`,
 		`{"@type":"offer"}`, `{"@type":"answer","sdp":1}`, `{"@type":"offer","sdp":"v=0\u0000"}`, `{"@type":"answer","sdp":"a\tb"}`,
 		`{"@type":"candidate","sdp":"x","mid":"0"}`, `{"@type":"candidate","sdp":"x","mline":0}`, `{"@type":"candidate","mid":"0","mline":0}`,
-		`{"@type":"candidate","sdp":"a\u0007b","mid":"0","mline":0}`,
+		`{"@type":"candidate","sdp":"a\nb","mid":"0","mline":0}`, `{"@type":"candidate","sdp":"a\u0007b","mid":"0","mline":0}`,
 		`{"@type":"Candidates"}`, `{"@type":"Candidates","candidates":null}`, `{"@type":"Candidates","candidates":[{}]}`,
 		`{"@type":"NegotiateChannels","contents":[]}`,
 		`{"@type":"NegotiateChannels","exchangeId":"","contents":[]}`,

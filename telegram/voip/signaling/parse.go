@@ -64,7 +64,8 @@ func (r *reader) message(o object) Message {
 	case "answer":
 		return Answer{SDP: r.lines(o, "sdp")}
 	case "candidate":
-		return Candidate{SDP: strings.TrimSpace(r.lines(o, "sdp")), MID: r.text(o, "mid"), MLine: r.integer(o, "mline")}
+		sdp := r.plain(strings.TrimSpace(r.lines(o, "sdp")), "sdp")
+		return Candidate{SDP: sdp, MID: r.text(o, "mid"), MLine: r.integer(o, "mline")}
 	default:
 		return Unknown{Type: kind}
 	}
