@@ -1,14 +1,9 @@
 package voip
 
-import (
-	"slices"
-	"testing"
-
-	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
-)
+import "testing"
 
 func TestCallPerVersion(t *testing.T) {
-	for _, version := range slices.Concat(signaling.Versions(), signaling.ReferenceVersions()) {
+	for _, version := range everyVersion() {
 		t.Run(version, func(t *testing.T) {
 			p := newPair(t, pairOptions{version: version})
 			p.establish(t)
