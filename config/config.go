@@ -51,6 +51,7 @@ type Account struct {
 	Calls      string        `yaml:"calls"` // multi or single, see docs/configuration.md
 	ReachedIn  time.Duration `yaml:"reached_in"`
 	AnsweredIn time.Duration `yaml:"answered_in"`
+	Reference  bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
 }
 
 // PBX is one link to a PBX, a trunk.

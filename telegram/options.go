@@ -36,6 +36,7 @@ type Options struct {
 	Calls      CallMode      // default Multi
 	ReachedIn  time.Duration // outgoing: until a device has the call; default 15 s
 	AnsweredIn time.Duration // outgoing: how long it rings where the target does not say; default 90 s
+	Reference  bool          // offers library versions 10.0.0 and 11.0.0 besides, and takes them
 	Device     Device        // what the account's list of devices shows
 	Net        *voip.Net     // shared sockets for media; nil: every call opens its own
 	Log        *slog.Logger  // nil discards

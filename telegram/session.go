@@ -172,14 +172,15 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		mode = calls.ReceivedAtOnce
 	}
 	s.line = calls.New(calls.Options{
-		API:      s.api,
-		Self:     self.ID,
-		Net:      a.opts.Net,
-		Received: mode,
-		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
-		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
-		Now:      a.serverClock(asking, s.api),
-		Log:      a.log,
+		API:       s.api,
+		Self:      self.ID,
+		Net:       a.opts.Net,
+		Received:  mode,
+		Reference: a.opts.Reference,
+		Timeouts:  calls.Timeouts{Receive: a.opts.ReachedIn},
+		Incoming:  func(c *calls.Call) { a.incoming(s, c, accept) },
+		Now:       a.serverClock(asking, s.api),
+		Log:       a.log,
 	})
 	return s, nil
 }

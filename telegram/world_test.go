@@ -122,10 +122,11 @@ func (w *world) user(id int64) cloud.User {
 }
 
 // phone turns on a phone of a user.
-func (w *world) phone(id int64, b phone.Behaviour) *phone.Phone {
+func (w *world) phone(id int64, b phone.Behaviour, versions ...string) *phone.Phone {
 	w.t.Helper()
 	p, err := phone.New(phone.Options{
 		Server: w.server.Addr().AddrPort(), Key: w.server.PublicKey(), DC: w.server.DC(), User: w.user(id), Net: w.net, Log: logger(w.t),
+		Versions: versions,
 	})
 	if err != nil {
 		w.t.Fatal(err)

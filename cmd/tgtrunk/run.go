@@ -149,7 +149,8 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls:  telegram.CallMode(a.Calls), ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn,
-		Net: sockets, Log: log,
+		Reference: a.Reference,
+		Net:       sockets, Log: log,
 	})
 }
 

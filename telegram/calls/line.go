@@ -59,15 +59,16 @@ func (t Timeouts) withDefaults() Timeouts {
 
 // Options shapes a Line. API and Self are required.
 type Options struct {
-	API      API
-	Self     int64            // the account's user id
-	Net      *voip.Net        // shared sockets; nil: every call opens its own
-	Versions []string         // library versions we offer, best first; default signaling.Versions()
-	Received ReceivedMode     //
-	Timeouts Timeouts         //
-	Incoming func(*Call)      // every incoming call; must not block; nil: they are ignored
-	Now      func() time.Time // Telegram's clock; default ours
-	Log      *slog.Logger     // nil discards
+	API       API
+	Self      int64            // the account's user id
+	Net       *voip.Net        // shared sockets; nil: every call opens its own
+	Versions  []string         // library versions we offer, best first; default signaling.Versions()
+	Received  ReceivedMode     //
+	Reference bool             // adds signaling.ReferenceVersions to Versions: Telegram calls them test engines
+	Timeouts  Timeouts         //
+	Incoming  func(*Call)      // every incoming call; must not block; nil: they are ignored
+	Now       func() time.Time // Telegram's clock; default ours
+	Log       *slog.Logger     // nil discards
 }
 
 // Line is all calls of one account.
@@ -115,6 +116,9 @@ func New(o Options) *Line {
 	}
 	if len(o.Versions) == 0 {
 		o.Versions = defaultVersions()
+	}
+	if o.Reference {
+		o.Versions = withReference(o.Versions)
 	}
 	o.Timeouts = o.Timeouts.withDefaults()
 	return &Line{
