@@ -191,6 +191,8 @@ func TestReferenceWire(t *testing.T) {
 		}
 	}
 	// The caller opens the data channel, and is the DTLS server: its streams have odd numbers.
+	p.caller.SetMuted(true)
+	await(t, p.callee.Engine, 5*time.Second, func(m PeerMediaState) bool { return m.Muted })
 	p.caller.command(func(s *session) error {
 		s.safe.data.mu.Lock()
 		defer s.safe.data.mu.Unlock()
@@ -221,8 +223,9 @@ func TestReferenceVideo(t *testing.T) {
 	p.exchange(t, "before")
 	p.caller.command(func(s *session) error {
 		d := must(signaling.ParseDescription(offerOf(s)))
-		video := signaling.Section{Kind: signaling.KindVideo, Protocol: "UDP/TLS/RTP/SAVPF", Formats: []string{"96"}, MID: "3",
-			Direction: signaling.SendOnly, RTCPMux: true, SSRC: 4711, CName: "x", Endpoint: d.Endpoint(),
+		video := signaling.Section{
+			MediaLine: signaling.MediaLine{Kind: signaling.KindVideo, Protocol: "UDP/TLS/RTP/SAVPF", Formats: []string{"96"}}, MID: "3",
+			Direction: signaling.SendOnly, RTCPMux: true, Source: signaling.Source{SSRC: 4711, CName: "x"}, Endpoint: d.Endpoint(),
 			Codecs: []signaling.PayloadType{{ID: 96, Name: "VP8", ClockRate: 90_000}}}
 		d.Sections, d.Bundle = append(d.Sections, video), append(d.Bundle, video.MID)
 		s.send(signaling.Offer{SDP: d.String()})

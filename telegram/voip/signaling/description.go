@@ -19,22 +19,37 @@ type Description struct {
 
 // Section is one media section of a Description.
 type Section struct {
-	Kind       string   // KindAudio, KindVideo, KindData, or what else is offered
-	Protocol   string   // of the m= line
-	Formats    []string // of the m= line
-	Rejected   bool     // port 0
+	MediaLine
 	MID        string
 	Endpoint   Endpoint
 	Direction  Direction
 	RTCPMux    bool
-	MSID       string        // media stream and track, RFC 8830; empty: none
 	Codecs     []PayloadType // in order of preference; parameters without a name have the empty one
 	Extensions []Extension
-	SSRC       uint32 // of what the describing side sends, the first one; 0: not said
-	CName      string // of SSRC
-	SCTPPort   int    // of KindData; 0: not said
-	MaxMessage int    // bytes, of KindData; 0: not said
-	Candidates []string
+	Source
+	SCTP
+	Candidates []string // "candidate:…"
+}
+
+// MediaLine is the m= line of a Section.
+type MediaLine struct {
+	Kind     string // KindAudio, KindVideo, KindData, or what else is offered
+	Protocol string
+	Formats  []string
+	Rejected bool // port 0
+}
+
+// Source is the stream that the describing side sends in a Section.
+type Source struct {
+	SSRC  uint32 // the first one; 0: not said
+	CName string // of SSRC
+	MSID  string // media stream and track, RFC 8830; empty: none
+}
+
+// SCTP is the data channel's association, RFC 8841.
+type SCTP struct {
+	SCTPPort   int // 0: not said
+	MaxMessage int // bytes; 0: not said
 }
 
 // The kinds of a Section.
@@ -205,7 +220,7 @@ func (b *printer) codec(c PayloadType) {
 
 // audioSection is a section of Opus audio as we describe it.
 func audioSection(mid string, d Direction, codecs []PayloadType) Section {
-	s := Section{Kind: KindAudio, Protocol: protocolRTP, MID: mid, Direction: d, RTCPMux: true, Codecs: codecs}
+	s := Section{MediaLine: MediaLine{Kind: KindAudio, Protocol: protocolRTP}, MID: mid, Direction: d, RTCPMux: true, Codecs: codecs}
 	for _, c := range codecs {
 		s.Formats = append(s.Formats, strconv.Itoa(c.ID))
 	}
@@ -215,12 +230,14 @@ func audioSection(mid string, d Direction, codecs []PayloadType) Section {
 // dataSection is the section of the data channel.
 func dataSection(mid string) Section {
 	return Section{
-		Kind: KindData, Protocol: protocolSCTP, Formats: []string{formatSCTP}, MID: mid, Direction: SendRecv,
-		SCTPPort: 5000, MaxMessage: 262_144,
+		MediaLine: MediaLine{Kind: KindData, Protocol: protocolSCTP, Formats: []string{formatSCTP}},
+		MID:       mid, Direction: SendRecv, SCTP: SCTP{SCTPPort: 5000, MaxMessage: 262_144},
 	}
 }
 
 // refused is what an answer says of a section that is not taken, RFC 3264 section 6.
 func refused(s Section) Section {
-	return Section{Kind: s.Kind, Protocol: s.Protocol, Formats: s.Formats, MID: s.MID, Rejected: true, Direction: Inactive}
+	line := s.MediaLine
+	line.Rejected = true
+	return Section{MediaLine: line, MID: s.MID, Direction: Inactive}
 }

@@ -116,7 +116,7 @@ func sorted(d Description) Description {
 	for i := range d.Sections {
 		s := &d.Sections[i]
 		if s.Kind == KindData || s.Rejected {
-			*s = Section{Kind: s.Kind, Protocol: s.Protocol, Formats: s.Formats, Rejected: s.Rejected, MID: s.MID}
+			*s = Section{MediaLine: s.MediaLine, MID: s.MID}
 		}
 		s.Codecs = slices.Clone(s.Codecs)
 		for j := range s.Codecs {

@@ -91,9 +91,7 @@ func (r *lineReader) mediaLine(value string) {
 		return
 	}
 	port, _, _ := strings.Cut(field[1], "/")
-	s := Section{
-		Kind: field[0], Protocol: field[2], Formats: field[3:], Rejected: r.whole(port, 16) == 0, Direction: SendRecv,
-	}
+	s := Section{MediaLine: MediaLine{field[0], field[2], field[3:], r.whole(port, 16) == 0}, Direction: SendRecv}
 	if s.Kind != KindData {
 		s.Codecs = make([]PayloadType, 0, len(s.Formats))
 		for _, f := range s.Formats {

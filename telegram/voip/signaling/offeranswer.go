@@ -36,23 +36,35 @@ type OfferAnswer struct {
 	o       OfferAnswerOptions
 	id      uint64
 	version uint64
+	codecs  []PayloadType // ours, with the numbers that the call has agreed on
 
 	agreed   []slot
-	proposed []slot       // of our offer that waits for its answer
-	pending  bool         // there is one
-	offer    *Description // of the peer, to be answered
+	proposed []slot // of our offer that waits for its answer
+	pending  bool   // there is one
+	ours     ourEndpoint
+	peer     peerEndpoint
 
-	told, next credentials // ours: what the peer has agreed to, and what it is to be told
-	offered    credentials // in our offer
-	peer       Endpoint
-	decided    bool // who is the DTLS client
-	client     bool // we are
-	restarted  bool // the peer's offer in hand restarts ICE, or is the first one
-	outgoing   Stream
-	incoming   Stream
+	outgoing Stream
+	incoming Stream
+}
+
+// ourEndpoint is what the peer knows and is to know of our ICE credentials.
+type ourEndpoint struct {
+	told    credentials // the peer has agreed to them
+	offered credentials // in the offer that waits for its answer
+	next    credentials // to be told
 }
 
 type credentials struct{ ufrag, pwd string }
+
+// peerEndpoint is what the peer said of its transport.
+type peerEndpoint struct {
+	Endpoint
+	decided   bool         // who is the DTLS client
+	serves    bool         // the peer is the server
+	offer     *Description // to be answered
+	restarted bool         // it restarts ICE, or is the first one
+}
 
 // slot is a media section as both sides know it, by its place.
 type slot struct {
@@ -73,21 +85,22 @@ func NewOfferAnswer(o OfferAnswerOptions) (*OfferAnswer, error) {
 		o.Codecs = []PayloadType{OpusCodec()}
 	}
 	return &OfferAnswer{
-		o: o, id: rand.Uint64() >> 1, version: 1, outgoing: Stream{SSRC: o.SSRC}, next: credentials{t.UFrag, t.Pwd},
+		o: o, id: rand.Uint64() >> 1, version: 1, codecs: o.Codecs, outgoing: Stream{SSRC: o.SSRC},
+		ours: ourEndpoint{next: credentials{t.UFrag, t.Pwd}},
 	}, nil
 }
 
 // Restart says that our ICE credentials are new: an offer becomes due, unless the answer to an offer of the peer that
 // restarts ICE, too, has told them by then.
-func (n *OfferAnswer) Restart(ufrag, pwd string) { n.next = credentials{ufrag, pwd} }
+func (n *OfferAnswer) Restart(ufrag, pwd string) { n.ours.next = credentials{ufrag, pwd} }
 
 // Offer returns our offer when one is due and may be sent: a caller's at once; a callee's own audio once it has answered
 // the caller; either one's new credentials.
 func (n *OfferAnswer) Offer() (d Description, ok bool) {
 	first := n.o.Role == Caller && len(n.agreed) == 0
 	lacks := len(n.agreed) > 0 && !slices.ContainsFunc(n.agreed, func(s slot) bool { return s.ours })
-	restart := len(n.agreed) > 0 && n.next != n.told
-	if n.pending || n.offer != nil || !first && !lacks && !restart {
+	restart := len(n.agreed) > 0 && n.ours.next != n.ours.told
+	if n.pending || n.peer.offer != nil || !first && !lacks && !restart {
 		return Description{}, false
 	}
 	n.proposed = slices.Clone(n.agreed)
@@ -97,15 +110,15 @@ func (n *OfferAnswer) Offer() (d Description, ok bool) {
 	if first {
 		n.proposed = append(n.proposed, slot{kind: KindData, mid: n.freeMID()})
 	}
-	n.pending, n.offered = true, n.next
-	return n.describe(n.offered, "actpass", func(_ int, s slot) Section {
+	n.pending, n.ours.offered = true, n.ours.next
+	return n.describe(n.ours.offered, "actpass", func(_ int, s slot) Section {
 		switch {
 		case s.kind == KindData:
 			return dataSection(s.mid)
 		case s.ours:
-			return n.sending(audioSection(s.mid, SendRecv, clonePayloads(n.o.Codecs)))
+			return n.sending(audioSection(s.mid, SendRecv, clonePayloads(n.codecs)))
 		}
-		return audioSection(s.mid, RecvOnly, clonePayloads(n.o.Codecs))
+		return audioSection(s.mid, RecvOnly, clonePayloads(n.codecs))
 	}), true
 }
 
@@ -155,20 +168,20 @@ func (n *OfferAnswer) TakeOffer(d Description) (restarted bool, err error) {
 		return false, err
 	}
 	client := t.Fingerprint.Setup != "active"
-	if !n.decided {
-		n.decided, n.client = true, client
+	if !n.peer.decided {
+		n.peer.decided, n.peer.serves = true, client
 	}
 	n.pending, n.proposed = false, nil
 	restarted = n.took(t)
-	n.restarted = restarted || len(n.agreed) == 0
-	n.offer = &d
+	n.peer.restarted = restarted || len(n.agreed) == 0
+	n.peer.offer = &d
 	return restarted, nil
 }
 
 // took notes the peer's endpoint and says whether it restarts ICE.
 func (n *OfferAnswer) took(t Endpoint) (restarted bool) {
 	restarted = n.peer.UFrag != "" && (t.UFrag != n.peer.UFrag || t.Pwd != n.peer.Pwd)
-	n.peer = t
+	n.peer.Endpoint = t
 	return restarted
 }
 
@@ -191,20 +204,20 @@ func (n *OfferAnswer) check(d Description, t Endpoint) error {
 // Answer returns the answer to the offer taken last: audio is taken with the codecs that we know, the data channel as it
 // is, and everything else, video among it, is rejected. ok is false when there is nothing to answer.
 func (n *OfferAnswer) Answer() (d Description, ok bool) {
-	if n.offer == nil {
+	if n.peer.offer == nil {
 		return Description{}, false
 	}
-	offer := *n.offer
-	n.offer = nil
+	offer := *n.peer.offer
+	n.peer.offer = nil
 	n.proposed = n.slotsOf(offer)
-	if n.restarted {
-		n.told = n.next
+	if n.peer.restarted {
+		n.ours.told = n.ours.next
 	}
 	setup := "passive"
-	if n.client {
+	if n.peer.serves {
 		setup = "active"
 	}
-	d = n.describe(n.told, setup, func(i int, s slot) Section {
+	d = n.describe(n.ours.told, setup, func(i int, s slot) Section {
 		if s.kind == KindData {
 			return dataSection(s.mid)
 		}
@@ -258,19 +271,19 @@ func (n *OfferAnswer) TakeAnswer(d Description) (restarted bool, err error) {
 		}
 	}
 	setup := t.Fingerprint.Setup
-	if !n.decided && setup != "active" && setup != "passive" {
+	if !n.peer.decided && setup != "active" && setup != "passive" {
 		return false, fmt.Errorf("%w: answer with setup %q", ErrUnusable, setup)
 	}
-	if !n.decided {
-		n.decided, n.client = true, setup == "passive"
+	if !n.peer.decided {
+		n.peer.decided, n.peer.serves = true, setup == "passive"
 	}
 	for i, s := range d.Sections {
 		n.proposed[i].section = s
 		n.proposed[i].section.MID = n.proposed[i].mid
 		n.proposed[i].rejected = n.proposed[i].rejected || !d.carries(s)
 	}
-	restarted = n.told.ufrag != "" && n.offered != n.told
-	n.pending, n.told = false, n.offered
+	restarted = n.ours.told.ufrag != "" && n.ours.offered != n.ours.told
+	n.pending, n.ours.told = false, n.ours.offered
 	n.took(t)
 	n.settle(d)
 	return restarted, nil
@@ -283,6 +296,9 @@ func (n *OfferAnswer) settle(theirs Description) {
 	for i, s := range theirs.Sections {
 		if n.agreed[i].rejected || s.Kind != KindAudio {
 			continue
+		}
+		if known := n.intersect(s.Codecs); len(known) > 0 {
+			n.codecs = known // a number means one thing in the whole bundle
 		}
 		if n.agreed[i].ours && s.Direction.Receives() {
 			n.outgoing.Payloads = n.preferred(s.Codecs)
@@ -327,10 +343,10 @@ func commonCodec(our, their PayloadType) PayloadType {
 }
 
 // Client says whether we are the DTLS client. It is known from the first description of the peer on.
-func (n *OfferAnswer) Client() bool { return n.client }
+func (n *OfferAnswer) Client() bool { return n.peer.serves }
 
 // Peer is the endpoint of the peer as it said last.
-func (n *OfferAnswer) Peer() Endpoint { return n.peer }
+func (n *OfferAnswer) Peer() Endpoint { return n.peer.Endpoint }
 
 // Outgoing is our audio as negotiated so far.
 func (n *OfferAnswer) Outgoing() Stream { return n.outgoing.clone() }

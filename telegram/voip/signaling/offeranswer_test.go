@@ -68,8 +68,8 @@ func agree(t *testing.T, a, b *OfferAnswer) {
 		if d, ok := n.Offer(); ok {
 			t.Errorf("%v offers\n%s", n.o.Role, d)
 		}
-		if n.Peer().UFrag != other.told.ufrag {
-			t.Errorf("%v: peer's credentials are %q, not %q", n.o.Role, n.Peer().UFrag, other.told.ufrag)
+		if n.Peer().UFrag != other.ours.told.ufrag {
+			t.Errorf("%v: peer's credentials are %q, not %q", n.o.Role, n.Peer().UFrag, other.ours.told.ufrag)
 		}
 	}
 	if a.Client() == b.Client() {
@@ -240,8 +240,8 @@ func TestOfferAnswerRestart(t *testing.T) {
 		if restarted, err := a.TakeAnswer(through(t, reply)); !restarted || err != nil {
 			t.Fatal(restarted, err)
 		}
-		if b.told.ufrag != "newer" {
-			t.Errorf("answer with %q", b.told.ufrag)
+		if b.ours.told.ufrag != "newer" {
+			t.Errorf("answer with %q", b.ours.told.ufrag)
 		}
 		agree(t, caller, callee)
 	}
@@ -268,7 +268,7 @@ func TestRestartsCollide(t *testing.T) {
 func TestRestartCollidesWithOffer(t *testing.T) {
 	caller, callee := newOfferAnswer(t, Caller, 1), newOfferAnswer(t, Callee, 2)
 	exchange(t, caller, callee)
-	old := caller.told
+	old := caller.ours.told
 	caller.Restart("c1", "abcdefghijklmnopqrstuvwx")
 	lost, _ := caller.Offer()
 	won, _ := callee.Offer()
@@ -281,7 +281,7 @@ func TestRestartCollidesWithOffer(t *testing.T) {
 	if r1, r2 := exchange(t, caller, callee); !r1 || !r2 {
 		t.Error("no restart")
 	}
-	callee.next = callee.told
+	callee.ours.next = callee.ours.told
 	agree(t, caller, callee)
 }
 
@@ -324,7 +324,7 @@ func TestVideoOffers(t *testing.T) {
 		} else {
 			callee.Restart("callee2", "other")
 			exchange(t, callee, caller)
-			caller.next = caller.told
+			caller.ours.next = caller.ours.told
 		}
 		agree(t, caller, callee)
 		if s := callee.agreed[slices.IndexFunc(callee.agreed, func(s slot) bool { return s.kind == KindVideo })]; !s.rejected {
@@ -423,6 +423,24 @@ func TestRefusedAudio(t *testing.T) {
 		if _, ok := caller.Offer(); ok {
 			t.Errorf("%s: caller offers what was refused", name)
 		}
+	}
+}
+
+// TestOtherNumbers: a caller that has another number for Opus keeps it in all sections.
+func TestOtherNumbers(t *testing.T) {
+	caller, callee := newOfferAnswer(t, Caller, 1), newOfferAnswer(t, Callee, 2)
+	caller.codecs = clonePayloads(caller.codecs)
+	caller.codecs[0].ID = 109
+	exchange(t, caller, callee)
+	offer, _ := callee.Offer()
+	for _, s := range offer.Sections {
+		if s.Kind == KindAudio && (s.Formats[0] != "109" || s.Codecs[0].ID != 109) {
+			t.Errorf("section %+v", s)
+		}
+	}
+	answer(t, callee, caller, offer)
+	if in, out := callee.Incoming(), callee.Outgoing(); in.Payload.ID != 109 || out.Payload.ID != 109 {
+		t.Errorf("incoming %+v, outgoing %+v", in, out)
 	}
 }
 
