@@ -155,9 +155,9 @@ func TestSignalingBeforeRun(t *testing.T) {
 	p.exchange(t, "late")
 }
 
-// TestLostSignaling drops the first packets of either side.
+// TestLostSignaling drops the first packets of either side. Versions that resend after 5 s only are in TestLoss.
 func TestLostSignaling(t *testing.T) {
-	for _, version := range []string{"13.0.0", "11.0.0", "10.0.0"} {
+	for _, version := range []string{"13.0.0", "11.0.0"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t, pairOptions{version: version, delayed: true})
