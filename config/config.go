@@ -53,6 +53,7 @@ type Account struct {
 	ReachedIn    time.Duration `yaml:"reached_in"`
 	AnsweredIn   time.Duration `yaml:"answered_in"`
 	AnswerWithin time.Duration `yaml:"answer_within"`
+	Reference    bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
 }
 
 // PBX is one link to a PBX, a trunk.

@@ -39,6 +39,29 @@ func TestOutgoing(t *testing.T) {
 	}
 }
 
+// TestReferenceEngines: a phone has nothing but a reference engine.
+func TestReferenceEngines(t *testing.T) {
+	w, o := open(t, func(o *telegram.Options) { o.Reference = true })
+	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)}, func(o *phone.Options) { o.Versions = []string{"11.0.0", "10.0.0"} })
+	leg := o.dial(byName("alice_a"))
+	next[bridge.Reached](t, leg)
+	next[bridge.Ringing](t, leg)
+	next[bridge.Answered](t, leg)
+	flow := next[bridge.Media](t, leg).Flow
+	heard := newEar(t)
+	flow.Attach(heard)
+	hum(t, flow, 440)
+	call := incoming(t, p, 0)
+	heard.hears(t, 1000)
+	phoneHears(t, call, 440)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	wantEnd(t, leg, bridge.Normal)
+	w.noCalls()
+	if last := w.lastCall(); last.Version != "11.0.0" {
+		t.Errorf("telegram chose %q", last.Version)
+	}
+}
+
 func TestIncoming(t *testing.T) {
 	for _, mode := range []telegram.CallMode{telegram.Multi, telegram.Single} {
 		t.Run(string(mode), func(t *testing.T) {

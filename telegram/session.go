@@ -184,6 +184,7 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		Timeouts:  s.config.timeouts(),
 		Incoming:  func(c *calls.Call) { a.incoming(s, c, accept) },
 		Now:       s.config.now,
+		Reference: a.opts.Reference,
 		Log:       a.log,
 	})
 	return s, nil

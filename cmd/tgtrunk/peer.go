@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,7 +46,7 @@ Lines with "event" may be fed to the other side: it skips them.`,
 	f := c.Flags()
 	f.StringVar(&flags.role, "role", "", "caller or callee")
 	f.StringVar(&flags.key, "key", "", "secret of the call, 512 hexadecimal digits")
-	f.StringVar(&flags.version, "version", signaling.Versions()[0], "library version: "+strings.Join(signaling.Versions(), ", "))
+	f.StringVar(&flags.version, "version", signaling.Versions()[0], "library version: "+strings.Join(slices.Concat(signaling.Versions(), signaling.ReferenceVersions()), ", "))
 	f.BoolVar(&flags.p2p, "p2p", true, "allow direct connections; without it only relays are used")
 	f.StringArrayVar(&flags.servers, "server", nil, `STUN or TURN server, repeatable: {"id":1,"host":"192.0.2.1","port":3478,"username":"u","password":"p","turn":true,"stun":false}; or a reflector: {"id":1,"host":"192.0.2.2","port":599,"peer_tag":"<32 hexadecimal digits>","tcp":false}`)
 	f.StringVar(&flags.parameters, "custom-params", "", "custom_parameters of the call, JSON")

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,7 +57,7 @@ func TestPeerAgainstPeer(t *testing.T) {
 	if !media.HaveOpus {
 		t.Skip("this build has no Opus")
 	}
-	for _, version := range signaling.Versions() {
+	for _, version := range slices.Concat(signaling.Versions(), signaling.ReferenceVersions()) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()

@@ -151,6 +151,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Calls:  telegram.CallMode(a.Calls), P2P: telegram.P2PMode(a.P2P),
 		Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		Net:    sockets, Log: log,
+		Reference: a.Reference,
 	})
 }
 

@@ -33,6 +33,40 @@ func talk(t *testing.T, a, b *user) (out, in *Call) {
 	return out, in
 }
 
+// TestReferenceVersions: with the setting the reference engines are offered, and taken where Telegram picks one.
+func TestReferenceVersions(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		bubble(t, func(t *testing.T, x *exchange) {
+			x.forge["phoneCall"] = func(c tg.PhoneCallClass) { c.(*tg.PhoneCall).Protocol.LibraryVersions = []string{"11.0.0"} }
+			a, b := x.join(alice, func(o *Options) { o.Reference = on }), x.join(bob, func(o *Options) { o.Reference = on })
+			if offered := a.opts.Versions; offered[0] != "13.0.0" || slices.Contains(offered, "10.0.0") != on || slices.Contains(offered, "11.0.0") != on {
+				t.Errorf("offered %v", offered)
+			}
+			if on {
+				talk(t, a, b)
+				if v := x.engine(bob).config.Version; v != "11.0.0" {
+					t.Errorf("engine of %s", v)
+				}
+				return
+			}
+			out := a.Place(to(bob))
+			in := b.next(t)
+			in.Accept()
+			refused := false // by whoever hears of it first
+			for _, c := range []*Call{out, in} {
+				var end Ended
+				for ended := false; !ended; {
+					end, ended = next(t, c).(Ended)
+				}
+				refused = refused || end.Err != nil && end.Err.Kind == Incompatible
+			}
+			if !refused {
+				t.Error("nobody refused the version")
+			}
+		})
+	}
+}
+
 func TestCall(t *testing.T) {
 	bubble(t, func(t *testing.T, x *exchange) {
 		a, b := x.join(alice), x.join(bob, atOnce)

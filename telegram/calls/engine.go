@@ -27,6 +27,17 @@ func newVoip(c voip.Config) (Engine, error) { return voip.New(c) }
 
 func defaultVersions() []string { return signaling.Versions() }
 
+// withReference adds the reference engines behind the other versions. Telegram ranks them by itself.
+func withReference(versions []string) []string {
+	all := slices.Clone(versions)
+	for _, v := range signaling.ReferenceVersions() {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 // servers turns phoneCall.connections into the engine's form; a server that has both kinds of address becomes two.
 func servers(connections []tg.PhoneConnectionClass) []voip.Server {
 	var usable []voip.Server

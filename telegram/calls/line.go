@@ -54,6 +54,7 @@ type Options struct {
 	Incoming  func(*Call)                       // every incoming call; must not block; nil: they are ignored
 	Now       func() time.Time                  // Telegram's clock; default ours
 	Log       *slog.Logger                      // nil discards
+	Reference bool                              // adds signaling.ReferenceVersions to Versions: Telegram calls them test engines
 }
 
 // Line is all calls of one account.
@@ -102,6 +103,9 @@ func New(o Options) *Line {
 	}
 	if len(o.Versions) == 0 {
 		o.Versions = defaultVersions()
+	}
+	if o.Reference {
+		o.Versions = withReference(o.Versions)
 	}
 	if o.Engine == nil {
 		o.Engine = newVoip

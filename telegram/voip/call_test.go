@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,10 +16,21 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
+// newestOfEither are the newest versions of either dialect, with either role.
+func newestOfEither() iter.Seq2[string, Role] {
+	return func(yield func(string, Role) bool) {
+		for _, version := range []string{signaling.Versions()[0], signaling.ReferenceVersions()[0], signaling.ReferenceVersions()[1]} {
+			if !yield(version, signaling.Caller) || !yield(version, signaling.Callee) {
+				return
+			}
+		}
+	}
+}
+
 func TestICERestart(t *testing.T) {
-	for _, starter := range []Role{signaling.Caller, signaling.Callee} {
-		t.Run(starter.String(), func(t *testing.T) {
-			p := newPair(t, pairOptions{})
+	for version, starter := range newestOfEither() {
+		t.Run(version+" "+starter.String(), func(t *testing.T) {
+			p := newPair(t, pairOptions{version: version})
 			p.establish(t)
 			p.exchange(t, "before")
 			dtls := p.caller.Stats().Timings.DTLS
@@ -92,7 +104,14 @@ func TestSetupRoles(t *testing.T) {
 }
 
 func TestMute(t *testing.T) {
-	p := newPair(t, pairOptions{})
+	for _, version := range everyVersion() {
+		t.Run(version, func(t *testing.T) { mute(t, version) })
+	}
+}
+
+func mute(t *testing.T, version string) {
+	t.Helper()
+	p := newPair(t, pairOptions{version: version})
 	p.establish(t)
 	muted := func(want bool) func(PeerMediaState) bool {
 		return func(m PeerMediaState) bool { return m.Muted == want }
@@ -136,17 +155,22 @@ func TestSignalingBeforeRun(t *testing.T) {
 	p.exchange(t, "late")
 }
 
-// TestLostSignaling drops the first packets of either side.
+// TestLostSignaling drops the first packets of either side. Versions that resend after 5 s only are in TestLoss.
 func TestLostSignaling(t *testing.T) {
-	p := newPair(t, pairOptions{delayed: true})
-	for _, w := range []*wire{p.caller.out, p.callee.out} {
-		n := 0
-		w.tap = func([]byte) bool { n++; return n > 2 }
+	for _, version := range []string{"13.0.0", "11.0.0"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, pairOptions{version: version, delayed: true})
+			for _, w := range []*wire{p.caller.out, p.callee.out} {
+				n := 0
+				w.tap = func([]byte) bool { n++; return n > 2 }
+			}
+			p.caller.start(t)
+			p.callee.start(t)
+			p.establish(t)
+			p.exchange(t, "lossy")
+		})
 	}
-	p.caller.start(t)
-	p.callee.start(t)
-	p.establish(t)
-	p.exchange(t, "lossy")
 }
 
 func TestCalleeIsSilentFirst(t *testing.T) {

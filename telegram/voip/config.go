@@ -31,7 +31,7 @@ type Server struct {
 type Config struct {
 	Role             Role
 	Key              *Key                      // secret of the call
-	Version          string                    // negotiated library version, one of signaling.Versions
+	Version          string                    // negotiated library version, one of signaling.Versions or signaling.ReferenceVersions
 	P2P              bool                      // false: only relay candidates are gathered and signalled
 	Servers          []Server                  // from phoneCall.connections
 	CustomParameters string                    // JSON text of phoneCall.custom_parameters, may be empty

@@ -17,17 +17,17 @@ import (
 
 const (
 	channelLabel   = "data"
-	channelStream  = 0
 	channelMessage = 16_384 // bytes; media states have some 150
 )
 
 // dataChannel is the text channel inside DTLS over which engines tell their media state. Its failure never harms the
 // call.
 type dataChannel struct {
-	role Role
-	log  *slog.Logger
-	take func(message []byte) // text messages of the peer
-	open func()               // the channel can be written to
+	role   Role
+	stream uint16 // of the channel when we open it
+	log    *slog.Logger
+	take   func(message []byte) // text messages of the peer
+	open   func()               // the channel can be written to
 
 	mu      sync.Mutex
 	channel *datachannel.DataChannel
@@ -84,7 +84,7 @@ func (d *dataChannel) serve(conn net.Conn) error {
 func (d *dataChannel) connect(a *sctp.Association, logs pionLogs) (*datachannel.DataChannel, error) {
 	c := &datachannel.Config{ChannelType: datachannel.ChannelTypeReliable, Label: channelLabel, LoggerFactory: logs}
 	if d.role == signaling.Caller {
-		channel, err := datachannel.Dial(a, channelStream, c)
+		channel, err := datachannel.Dial(a, d.stream, c)
 		if err != nil {
 			return nil, fmt.Errorf("open data channel: %w", err)
 		}

@@ -9,6 +9,9 @@
 // It does not: know a Telegram account, a PBX or a bridge, agree on the call's key, encode or decode audio, buffer or
 // reorder packets. It speaks no library version below 7.0.0.
 //
+// There are two dialects of signalling, one session under both: channels, which production engines speak, and descriptions,
+// the offers and answers of the reference engines 10.0.0 and 11.0.0.
+//
 // Audio takes the shortest way there is: the goroutine that reads the socket decrypts a packet where it lies and hands
 // it to the attached media.Sink; a packet to send is encrypted in a buffer of the call and written to the socket by the
 // goroutine that brings it. Neither way allocates, but for one AES key a packet under network_use_mtproto. Through a

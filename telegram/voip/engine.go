@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,9 @@ func New(c Config) (*Engine, error) {
 	p, err := parseParameters(c.CustomParameters, c.Log)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(signaling.ReferenceVersions(), c.Version) {
+		p = p.reference()
 	}
 	e := &Engine{
 		c: c, log: c.Log, times: defaultTimeouts(), flow: newFlow(), events: newEventQueue(),

@@ -1,13 +1,9 @@
 package voip
 
-import (
-	"testing"
-
-	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
-)
+import "testing"
 
 func TestCallPerVersion(t *testing.T) {
-	for _, version := range signaling.Versions() {
+	for _, version := range everyVersion() {
 		t.Run(version, func(t *testing.T) {
 			p := newPair(t, pairOptions{version: version})
 			p.establish(t)

@@ -17,11 +17,16 @@ func newTicker() *time.Ticker { return time.NewTicker(20 * time.Millisecond) }
 
 // TestAudioGoesOnOverRestart: with audio flowing both ways, either side restarts ICE, several times.
 func TestAudioGoesOnOverRestart(t *testing.T) {
-	for _, custom := range []string{"", useMTProto} {
+	for name, o := range map[string]pairOptions{
+		"":         {},
+		" MTProto": {customCaller: useMTProto, customCallee: useMTProto},
+		" 10.0.0":  {version: "10.0.0"},
+		" 11.0.0":  {version: "11.0.0"},
+	} {
 		for _, starter := range []Role{signaling.Caller, signaling.Callee} {
-			t.Run(starter.String()+custom, func(t *testing.T) {
+			t.Run(starter.String()+name, func(t *testing.T) {
 				t.Parallel()
-				p := newPair(t, pairOptions{customCaller: custom, customCallee: custom})
+				p := newPair(t, o)
 				p.establish(t)
 				up, down, stop := p.talk(t)
 				up.more(t, 10, "up")
@@ -261,7 +266,7 @@ func TestReconnectingEnds(t *testing.T) {
 
 // TestLoss: with 10 % of the media and 20 % of the signalling lost, calls come up and carry audio.
 func TestLoss(t *testing.T) {
-	for i, version := range []string{"8.0.0", "9.0.0", "12.0.0", "13.0.0"} {
+	for i, version := range []string{"8.0.0", "9.0.0", "12.0.0", "13.0.0", "10.0.0", "11.0.0"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
@@ -302,7 +307,14 @@ func lossyCall(t *testing.T, o pairOptions, loss, signal float64, seed uint64) (
 
 // TestBothRestart: both sides restart ICE at the same moment.
 func TestBothRestart(t *testing.T) {
-	p := newPair(t, pairOptions{})
+	for _, version := range []string{"13.0.0", "11.0.0", "10.0.0"} {
+		t.Run(version, func(t *testing.T) { bothRestart(t, version) })
+	}
+}
+
+func bothRestart(t *testing.T, version string) {
+	t.Helper()
+	p := newPair(t, pairOptions{version: version})
 	p.establish(t)
 	up, down, _ := p.talk(t)
 	up.more(t, 5, "up")

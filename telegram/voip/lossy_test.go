@@ -102,7 +102,7 @@ var hostCandidate = regexp.MustCompile(`127\.0\.0\.1 \d+ typ host`)
 func (r *road) prepare(caller, callee *Engine) {
 	for i, e := range []*Engine{caller, callee} {
 		e.signal.channel = &spyChannel{Channel: e.signal.channel, edit: func(m []byte) []byte {
-			if !bytes.Contains(m, []byte(`"Candidates"`)) {
+			if !bytes.Contains(m, []byte(`"Candidates"`)) && !bytes.Contains(m, []byte(`"candidate"`)) {
 				return m
 			}
 			r.mu.Lock()

@@ -77,6 +77,11 @@ func loopbackNet(t *testing.T, shards int) *Net {
 	return n
 }
 
+// everyVersion lists all library versions there are.
+func everyVersion() []string {
+	return slices.Concat(signaling.Versions(), signaling.ReferenceVersions())
+}
+
 func newPair(t *testing.T, o pairOptions) *pair {
 	t.Helper()
 	if o.version == "" {

@@ -70,6 +70,9 @@ func timer(value any) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
+// reference leaves what the reference engines heed (tgcalls v2/InstanceV2ReferenceImpl.cpp): none of the rest.
+func (p parameters) reference() parameters { return parameters{timers: p.timers} }
+
 // framing returns the library version whose signalling framing the call uses.
 func (p parameters) framing(version string) string {
 	if p.withSCTP && (version == "7.0.0" || version == "8.0.0" || version == "9.0.0") {

@@ -75,7 +75,7 @@ func (p *pair) relayed(t *testing.T) {
 }
 
 func TestReflectorPerVersion(t *testing.T) {
-	for _, version := range signaling.Versions() {
+	for _, version := range everyVersion() {
 		for name, kind := range map[string]struct {
 			mine, theirs []string
 			blocked      bool

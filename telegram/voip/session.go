@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +20,6 @@ type session struct {
 	*Engine
 	ctx   context.Context
 	net   *Net
-	talk  *signaling.Negotiator
 	posts chan func() error
 	group sync.WaitGroup // readers, handshake, data channel
 
@@ -30,6 +29,19 @@ type session struct {
 	hold   held
 	phase  phase
 	timers timers
+
+	dialect dialect
+}
+
+// dialect is how the engines of some library versions agree on transport and media: channels or descriptions. The
+// session's goroutine calls it.
+type dialect interface {
+	begin()                         // the call begins
+	take(m signaling.Message) error // of the peer, but for MediaState
+	candidates(list []string)       // signals candidates of ours: the peer has been told our credentials
+	renewed()                       // tells the peer our new credentials, for a restart of ICE that we begin
+	offer()                         // the first offer is due, or may be
+	stream() uint16                 // number of the data channel, where we open it
 }
 
 // iceParts is the ICE agent with what belongs to it.
@@ -55,22 +67,20 @@ type security struct {
 // credentials are the ICE user fragment and password of one side.
 type credentials struct{ ufrag, pwd string }
 
-// peerSetup is what the peer's InitialSetup says.
+// peerSetup is what the peer says of its transport.
 type peerSetup struct {
 	known       bool
 	credentials credentials
-	setup       string // "actpass", "active" or "passive"
+	client      bool // we are the DTLS client
 	print       fingerprint
 }
 
 // held is what waits for the right moment.
 type held struct {
-	setupSent  bool                          // our InitialSetup has left: candidates may follow
-	offerSent  bool                          // our first offer has left, or need not any more
-	local      []string                      // candidates to send
-	remote     []ice.Candidate               // candidates of the peer that came before its InitialSetup
-	remotes    int                           // candidates of the peer in all
-	negotiates []signaling.NegotiateChannels // came before the caller's InitialSetup
+	told    bool            // the peer has been told our credentials: candidates may follow
+	local   []string        // candidates to send
+	remote  []ice.Candidate // candidates of the peer that came before its credentials
+	remotes int             // candidates of the peer in all
 }
 
 // phase is how far the transport is.
@@ -85,7 +95,6 @@ type timers struct {
 	limit  *time.Timer // ends the call when it is not established
 	offer  *time.Timer // the caller's first offer is due, or may be
 	state  *time.Timer // the media state was not sent through the data channel
-	since  time.Time   // when the peer's engine was heard first
 	beside bool        // media states go through signalling
 }
 
@@ -95,17 +104,13 @@ const (
 )
 
 func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
-	talk, err := signaling.NewNegotiator(signaling.NegotiatorOptions{Role: e.c.Role, SSRC: e.flow.out.ssrc})
-	if err != nil {
-		return nil, fmt.Errorf("start call engine: %w", err)
-	}
 	relays, err := newRelayNet()
 	if err != nil {
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
 	port := newDTLSPort(&e.flow.out.path)
 	s := &session{
-		Engine: e, ctx: ctx, net: n, talk: talk, posts: make(chan func() error),
+		Engine: e, ctx: ctx, net: n, posts: make(chan func() error),
 		ice: iceParts{
 			link: newLink(n.pick(), e.flow, port), relays: relays, local: newCredentials(),
 			abort:   time.AfterFunc(time.Hour, relays.abort),
@@ -126,6 +131,10 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
+	if err := s.chooseDialect(); err != nil {
+		s.ice.link.close()
+		return nil, fmt.Errorf("start call engine: %w", err)
+	}
 	s.ice.agent, err = newAgent(agentOptions{
 		ufrag: s.ice.local.ufrag, pwd: s.ice.local.pwd, p2p: e.c.P2P, servers: e.c.Servers,
 		link: s.ice.link, net: relays, reflectors: s.ice.reflectors, times: e.times, roaming: s.ice.roaming, log: e.log,
@@ -135,6 +144,15 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
 	return s, nil
+}
+
+func (s *session) chooseDialect() (err error) {
+	if slices.Contains(signaling.ReferenceVersions(), s.c.Version) {
+		s.dialect, err = newDescriptions(s)
+	} else {
+		s.dialect, err = newChannels(s)
+	}
+	return err
 }
 
 func newCredentials() credentials { return credentials{ufrag: rand.Text()[:8], pwd: rand.Text()} }
@@ -173,7 +191,7 @@ func (s *session) step() error {
 	case <-s.again:
 		return s.beginRestart()
 	case <-s.timers.offer.C:
-		s.considerOffer()
+		s.dialect.offer()
 	case <-s.timers.state.C:
 		s.timers.beside = true
 		if s.muted.Load() {
@@ -214,10 +232,7 @@ func (s *session) begin() error {
 	if err := s.ice.agent.GatherCandidates(); err != nil {
 		return fmt.Errorf("gather candidates: %w", err)
 	}
-	if s.c.Role == signaling.Caller {
-		s.sendSetup()
-		s.considerOffer()
-	}
+	s.dialect.begin()
 	return nil
 }
 
@@ -268,14 +283,12 @@ func (s *session) gathered(c ice.Candidate) {
 	s.sendCandidates()
 }
 
-// sendCandidates sends what was gathered, one candidate a message as the engines do, after our InitialSetup.
+// sendCandidates signals what was gathered, once the peer knows whose it is.
 func (s *session) sendCandidates() {
-	if !s.hold.setupSent {
+	if !s.hold.told {
 		return
 	}
-	for _, c := range s.hold.local {
-		s.send(signaling.Candidates{Candidates: []string{c}})
-	}
+	s.dialect.candidates(s.hold.local)
 	s.hold.local = nil
 }
 
@@ -336,7 +349,7 @@ func (s *session) selected(local, remote ice.Candidate) error {
 	if s.safe.vault != nil {
 		s.secured(s.safe.vault.secured())
 	} else {
-		client, print := s.client(), s.peer.print
+		client, print := s.peer.client, s.peer.print
 		s.group.Go(func() { s.handshake(client, print) })
 	}
 	return nil
@@ -358,15 +371,4 @@ func (s *session) pathOf(local, remote ice.Candidate) (*path, error) {
 		return nil, fmt.Errorf("no socket for %v", to)
 	}
 	return &path{socket: socket, to: to}, nil
-}
-
-// client says whether we are the DTLS client: as the peer says, else the caller is.
-func (s *session) client() bool {
-	switch strings.ToLower(s.peer.setup) {
-	case "active":
-		return false
-	case "passive":
-		return true
-	}
-	return s.c.Role == signaling.Caller
 }

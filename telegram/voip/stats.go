@@ -23,7 +23,7 @@ type Stats struct {
 // Timings are the moments of the set-up, zero until they come.
 type Timings struct {
 	Started   time.Time // Run was called
-	Signaling time.Time // the peer's first InitialSetup
+	Signaling time.Time // the peer's credentials came first
 	ICE       time.Time // first selected pair
 	DTLS      time.Time // handshake done, or not needed
 	FirstIn   time.Time // first audio packet received

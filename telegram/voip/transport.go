@@ -80,7 +80,7 @@ func (s *session) secured(r *secured) {
 		f.Timings.DTLS = time.Now()
 	})
 	data := &dataChannel{
-		role: s.c.Role, log: s.log,
+		role: s.c.Role, stream: s.dialect.stream(), log: s.log,
 		take: func(message []byte) { s.post(func() error { return s.take(message) }) },
 		open: func() { s.post(func() error { s.tellState(); return nil }) },
 	}
@@ -99,7 +99,7 @@ func (s *session) restart(peer credentials) error {
 	return s.join()
 }
 
-// beginRestart restarts ICE on our part; the peer's InitialSetup completes it.
+// beginRestart restarts ICE on our part; the peer's answer completes it.
 func (s *session) beginRestart() error {
 	if !s.phase.established || s.phase.restarting {
 		return nil
@@ -109,14 +109,14 @@ func (s *session) beginRestart() error {
 	if err := s.renew(); err != nil {
 		return err
 	}
-	s.sendSetup()
+	s.dialect.renewed()
 	return nil
 }
 
 // renew gives us new credentials and candidates.
 func (s *session) renew() error {
 	s.ice.local = newCredentials()
-	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.setupSent = nil, nil, 0, false
+	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.told = nil, nil, 0, false
 	if err := s.ice.agent.Restart(s.ice.local.ufrag, s.ice.local.pwd); err != nil {
 		return fmt.Errorf("restart ice: %w", err)
 	}

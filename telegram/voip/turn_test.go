@@ -44,7 +44,7 @@ func startTURN(t *testing.T) Server {
 
 func TestRelayOnlyPerVersion(t *testing.T) {
 	server := startTURN(t)
-	for _, version := range signaling.Versions() {
+	for _, version := range everyVersion() {
 		t.Run(version, func(t *testing.T) {
 			p := newPair(t, pairOptions{version: version, relayOnly: true, servers: []Server{server}})
 			p.establish(t)

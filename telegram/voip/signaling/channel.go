@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +43,7 @@ var (
 
 // Config is what Open needs. NoSCTP, Timers and Log may be left out; everything else is required.
 type Config struct {
-	Version  string               // negotiated library version, one of Versions
+	Version  string               // negotiated library version, one of Versions or ReferenceVersions
 	Role     Role                 // our half of the call
 	Key      *Key                 // secret of the call
 	Transmit func(packet []byte)  // hands one packet to phone.sendSignalingData; called by one goroutine at a time, in order, while Run runs; the bytes are the callee's to keep
@@ -127,24 +128,36 @@ const (
 // versions lists what Open takes, newest first.
 func versions() []version {
 	return []version{
-		{"13.0.0", framingSCTP},
-		{"12.0.0", framingSCTP},
-		{"9.0.0", framingAcked},
-		{"8.0.0", framingAcked},
-		{"7.0.0", framingRaw},
+		{"13.0.0", framingSCTP, false},
+		{"12.0.0", framingSCTP, false},
+		{"11.0.0", framingSCTP, true},
+		{"10.0.0", framingAcked, true},
+		{"9.0.0", framingAcked, false},
+		{"8.0.0", framingAcked, false},
+		{"7.0.0", framingRaw, false},
 	}
 }
 
 type version struct {
-	name    string
-	framing framing
+	name      string
+	framing   framing
+	reference bool // offers and answers instead of NegotiateChannels
 }
 
-// Versions returns the supported library versions, newest first.
-func Versions() []string {
+// Versions returns the supported library versions but for ReferenceVersions, newest first.
+func Versions() []string { return namesOf(false) }
+
+// ReferenceVersions returns the library versions of the reference engines, newest first. They exchange session
+// descriptions (Offer, Answer, Candidate, see OfferAnswer) in the place of InitialSetup, Candidates and
+// NegotiateChannels.
+func ReferenceVersions() []string { return namesOf(true) }
+
+func namesOf(reference bool) []string {
 	var names []string
 	for _, v := range versions() {
-		names = append(names, v.name)
+		if v.reference == reference {
+			names = append(names, v.name)
+		}
 	}
 	return names
 }
@@ -162,5 +175,5 @@ func Open(c Config) (Channel, error) {
 			return newChannel(c, v.framing), nil
 		}
 	}
-	return nil, fmt.Errorf("open signaling: %w %q, supported are %s", ErrVersion, c.Version, strings.Join(Versions(), ", "))
+	return nil, fmt.Errorf("open signaling: %w %q, supported are %s", ErrVersion, c.Version, strings.Join(slices.Concat(Versions(), ReferenceVersions()), ", "))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,17 +17,17 @@ func TestOpen(t *testing.T) {
 	good := Config{
 		Version: "13.0.0", Role: Caller, Key: vectorKey(), Transmit: func([]byte) {}, Deliver: func([]byte) {},
 	}
-	for _, version := range Versions() {
+	for _, version := range slices.Concat(Versions(), ReferenceVersions()) {
 		c := good
 		c.Version = version
 		if _, err := Open(c); err != nil {
 			t.Errorf("%s: %v", version, err)
 		}
 	}
-	if Versions()[0] != "13.0.0" || len(Versions()) != 5 {
-		t.Errorf("versions are %v", Versions())
+	if Versions()[0] != "13.0.0" || len(Versions()) != 5 || !slices.Equal(ReferenceVersions(), []string{"11.0.0", "10.0.0"}) {
+		t.Errorf("versions are %v and %v", Versions(), ReferenceVersions())
 	}
-	for _, version := range []string{"", "13", "10.0.0", "11.0.0", "5.0.0", "13.0.0 "} {
+	for _, version := range []string{"", "13", "14.0.0", "18.0.0", "5.0.0", "13.0.0 "} {
 		c := good
 		c.Version = version
 		_, err := Open(c)

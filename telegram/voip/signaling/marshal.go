@@ -42,6 +42,12 @@ func fields(m Message) (object, error) {
 			"@type": "NegotiateChannels", "exchangeId": m.ExchangeID,
 			"contents": each(m.Contents, contentFields),
 		}, nil
+	case Offer:
+		return object{"@type": "offer", "sdp": m.SDP}, nil
+	case Answer:
+		return object{"@type": "answer", "sdp": m.SDP}, nil
+	case Candidate:
+		return object{"@type": "candidate", "sdp": m.SDP, "mid": m.MID, "mline": m.MLine}, nil
 	case MediaState:
 		return object{
 			"@type": "MediaState", "muted": m.Muted, "lowBattery": m.LowBattery, "videoRotation": m.VideoRotation,

@@ -1,6 +1,6 @@
 package signaling
 
-// Message is one of InitialSetup, Candidates, NegotiateChannels, MediaState, Unknown.
+// Message is one of InitialSetup, Candidates, NegotiateChannels, Offer, Answer, Candidate, MediaState, Unknown.
 type Message interface{ message() }
 
 // InitialSetup carries the ICE credentials and the DTLS fingerprints of its sender.
@@ -68,6 +68,19 @@ type Extension struct {
 	URI string
 }
 
+// Offer carries the session description of an offer (reference engines); see ParseDescription.
+type Offer struct{ SDP string }
+
+// Answer carries the session description of an answer (reference engines).
+type Answer struct{ SDP string }
+
+// Candidate carries one ICE candidate (reference engines).
+type Candidate struct {
+	SDP   string // "candidate:…", RFC 5245 section 15.1; empty: there are no more
+	MID   string // of the media section it is for
+	MLine int    // the place of that section
+}
+
 // MediaState tells mute, battery and video of its sender.
 type MediaState struct {
 	Muted, LowBattery           bool
@@ -88,5 +101,8 @@ type Unknown struct{ Type string }
 func (InitialSetup) message()      {}
 func (Candidates) message()        {}
 func (NegotiateChannels) message() {}
+func (Offer) message()             {}
+func (Answer) message()            {}
+func (Candidate) message()         {}
 func (MediaState) message()        {}
 func (Unknown) message()           {}

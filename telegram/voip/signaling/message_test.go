@@ -36,7 +36,11 @@ func TestParse(t *testing.T) {
 		{`{"@type":"MediaState","muted":true,"lowBattery":true,"videoState":"active","screencastState":"suspended","videoRotation":270}`,
 			MediaState{Muted: true, LowBattery: true, VideoState: VideoActive, ScreencastState: VideoSuspended, VideoRotation: 270}},
 		{`{"@type":"MediaState","videoState":"flying","videoRotation":45}`, MediaState{VideoState: VideoInactive, ScreencastState: VideoInactive}},
-		{`{"@type":"offer","sdp":"v=0"}`, Unknown{Type: "offer"}},
+		{`{"@type":"offer","sdp":"v=0\r\n"}`, Offer{SDP: "v=0\r\n"}},
+		{`{"@type":"answer","sdp":""}`, Answer{}},
+		{`{"@type":"candidate","sdp":"candidate:1 \r\n","mid":"2","mline":1}`, Candidate{SDP: "candidate:1", MID: "2", MLine: 1}},
+		{`{"@type":"candidate","sdp":"","mid":"","mline":0}`, Candidate{}},
+		{`{"@type":"pranswer","sdp":"v=0"}`, Unknown{Type: "pranswer"}},
 	} {
 		got, err := Parse([]byte(c.text))
 		if err != nil || !reflect.DeepEqual(got, c.want) {
@@ -55,6 +59,9 @@ func TestParseErrors(t *testing.T) {
 		`{"@type":"InitialSetup","ufrag":"a","pwd":"p","fingerprints":["x"]}`,
 		`{"@type":"InitialSetup","ufrag":"a","pwd":"p","fingerprints":[{"hash":"x","setup":"y"}]}`,
 		`{"@type":"InitialSetup","ufrag":"a\r\nb","pwd":"p","fingerprints":[]}`,
+		`{"@type":"offer"}`, `{"@type":"answer","sdp":1}`, `{"@type":"offer","sdp":"v=0\u0000"}`, `{"@type":"answer","sdp":"a\tb"}`,
+		`{"@type":"candidate","sdp":"x","mid":"0"}`, `{"@type":"candidate","sdp":"x","mline":0}`, `{"@type":"candidate","mid":"0","mline":0}`,
+		`{"@type":"candidate","sdp":"a\nb","mid":"0","mline":0}`, `{"@type":"candidate","sdp":"a\u0007b","mid":"0","mline":0}`,
 		`{"@type":"Candidates"}`, `{"@type":"Candidates","candidates":null}`, `{"@type":"Candidates","candidates":[{}]}`,
 		`{"@type":"NegotiateChannels","contents":[]}`,
 		`{"@type":"NegotiateChannels","exchangeId":"","contents":[]}`,

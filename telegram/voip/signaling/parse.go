@@ -59,6 +59,13 @@ func (r *reader) message(o object) Message {
 		return r.negotiateChannels(o)
 	case "MediaState":
 		return r.mediaState(o)
+	case "offer":
+		return Offer{SDP: r.lines(o, "sdp")}
+	case "answer":
+		return Answer{SDP: r.lines(o, "sdp")}
+	case "candidate":
+		sdp := r.plain(strings.TrimSpace(r.lines(o, "sdp")), "sdp")
+		return Candidate{SDP: sdp, MID: r.text(o, "mid"), MLine: r.integer(o, "mline")}
 	default:
 		return Unknown{Type: kind}
 	}
@@ -199,6 +206,16 @@ func (r *reader) text(o object, name string) string {
 		r.fail("%s is not a string", name)
 	}
 	return r.plain(s, name)
+}
+
+// lines reads a mandatory string of several lines without other control characters.
+func (r *reader) lines(o object, name string) string {
+	s, ok := o[name].(string)
+	if !ok {
+		r.fail("%s is not a string", name)
+	}
+	r.plain(strings.NewReplacer("\r", "", "\n", "").Replace(s), name)
+	return s
 }
 
 func (r *reader) plain(s, name string) string {
