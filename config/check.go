@@ -25,6 +25,13 @@ const (
 	CallsSingle = "single" // real ringing up to 90 s; one incoming call at a time, others get busy
 )
 
+// The values of an account's `prefer`.
+const (
+	PreferAuto = "auto" // G.711 with web clients, Opus with all others
+	PreferOpus = "opus"
+	PreferG711 = "g711" // with everybody who takes it
+)
+
 var (
 	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	apiHashPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
@@ -118,6 +125,9 @@ func (c *checker) account(i int) {
 	}
 	if a.Calls != CallsMulti && a.Calls != CallsSingle {
 		c.problem(at("accounts", i, "calls"), "account %s: calls is %s or %s, not %q", a.Name, CallsMulti, CallsSingle, a.Calls)
+	}
+	if a.Prefer != PreferAuto && a.Prefer != PreferOpus && a.Prefer != PreferG711 {
+		c.problem(at("accounts", i, "prefer"), "account %s: prefer is %s, %s or %s, not %q", a.Name, PreferAuto, PreferOpus, PreferG711, a.Prefer)
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)

@@ -48,7 +48,8 @@ type Account struct {
 	APIID      int           `yaml:"api_id"`
 	APIHash    Secret        `yaml:"api_hash"`
 	Phone      string        `yaml:"phone"`
-	Calls      string        `yaml:"calls"` // multi or single, see docs/configuration.md
+	Calls      string        `yaml:"calls"`  // multi or single, see docs/configuration.md
+	Prefer     string        `yaml:"prefer"` // codec: auto, opus or g711, see docs/configuration.md
 	ReachedIn  time.Duration `yaml:"reached_in"`
 	AnsweredIn time.Duration `yaml:"answered_in"`
 }
@@ -128,6 +129,7 @@ func (c *Config) fillDefaults() {
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
+		setDefault(&a.Prefer, PreferAuto)
 		setDefault(&a.ReachedIn, 15*time.Second)
 		setDefault(&a.AnsweredIn, 90*time.Second)
 	}

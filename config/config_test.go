@@ -45,7 +45,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := c.Accounts[0]
-	if a.Calls != CallsMulti || a.ReachedIn != 15*time.Second || c.PBX[0].Asterisk.App != "tgtrunk" ||
+	if a.Calls != CallsMulti || a.Prefer != PreferAuto || a.ReachedIn != 15*time.Second || c.PBX[0].Asterisk.App != "tgtrunk" ||
 		c.Limits.Calls != 200 {
 		t.Errorf("defaults are missing: %+v", c)
 	}

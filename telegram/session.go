@@ -175,6 +175,8 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		API:      s.api,
 		Self:     self.ID,
 		Net:      a.opts.Net,
+		Prefer:   a.opts.Prefer,
+		Other:    a.opts.PBX,
 		Received: mode,
 		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
 		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -62,6 +63,8 @@ type Options struct {
 	API      API
 	Self     int64            // the account's user id
 	Net      *voip.Net        // shared sockets; nil: every call opens its own
+	Prefer   voip.Preference  // codec of the audio
+	Other    media.Codec      // what the other leg of a call speaks; 0: not known
 	Versions []string         // library versions we offer, best first; default signaling.Versions()
 	Received ReceivedMode     //
 	Timeouts Timeouts         //

@@ -127,13 +127,11 @@ func (s *session) takeNegotiate(m signaling.NegotiateChannels) {
 		}
 		return
 	}
+	s.prefer()
 	answer, reply := s.talk.Handle(m)
+	s.decided()
 	if in := s.talk.Incoming(); in.Accepted {
-		var payloads []uint8
-		for _, p := range in.Payloads {
-			payloads = append(payloads, uint8(p.ID))
-		}
-		s.flow.expect(in.SSRC, payloads)
+		s.flow.expect(in.SSRC, uint8(in.Payload.ID))
 	}
 	if out := s.talk.Outgoing(); out.Accepted {
 		s.flow.permit(uint8(out.Payload.ID))
@@ -184,6 +182,7 @@ func (s *session) offerWait() time.Duration {
 }
 
 func (s *session) sendOffer() {
+	s.prefer()
 	if offer, due := s.talk.Offer(); due {
 		s.send(offer)
 	}

@@ -307,8 +307,10 @@ func (s *session) report() {
 	s.timers.limit.Stop()
 	if !s.phase.established {
 		s.timers.state.Reset(channelPatience)
+		s.talk.Settle() // whoever takes the flow now may rely on its format
+		s.decided()
 		s.log.Info("call transport established", "local", s.facts.Local, "remote", s.facts.Remote,
-			"srtp", s.safe.keys.profile)
+			"srtp", s.safe.keys.profile, "codec", s.flow.Format().Codec.String())
 	}
 	s.phase.established = true
 	s.state(Established)

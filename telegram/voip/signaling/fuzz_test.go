@@ -253,7 +253,7 @@ func FuzzNegotiator(f *testing.F) {
 
 func checkAnswer(t *testing.T, n *Negotiator, offer, answer NegotiateChannels, reply bool) {
 	in, out := n.Incoming(), n.Outgoing()
-	if out.SSRC != ourSSRC || out.Accepted != (len(out.Payloads) > 0) || in.Accepted && in.SSRC == 0 {
+	if out.SSRC != ourSSRC || out.Accepted != (out.Payload.Name != "") || in.Accepted && in.SSRC == 0 {
 		t.Errorf("outgoing %+v, incoming %+v", out, in)
 	}
 	if !reply {
