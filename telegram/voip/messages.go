@@ -102,6 +102,7 @@ func (s *session) takeCandidates(m signaling.Candidates) {
 			continue
 		}
 		s.hold.remotes++
+		s.hold.peerRelay = s.hold.peerRelay || c.Type() == ice.CandidateTypeRelay
 		s.hold.remote = append(s.hold.remote, c)
 	}
 	if s.peer.known && !s.phase.restarting {

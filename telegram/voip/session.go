@@ -70,6 +70,7 @@ type held struct {
 	local      []string                      // candidates to send
 	remote     []ice.Candidate               // candidates of the peer that came before its InitialSetup
 	remotes    int                           // candidates of the peer in all
+	peerRelay  bool                          // one of them is a relay's
 	negotiates []signaling.NegotiateChannels // came before the caller's InitialSetup
 }
 
@@ -85,6 +86,7 @@ type timers struct {
 	limit  *time.Timer // ends the call when it is not established
 	offer  *time.Timer // the caller's first offer is due, or may be
 	state  *time.Timer // the media state was not sent through the data channel
+	spare  *time.Timer // relays may not be needed any more
 	since  time.Time   // when the peer's engine was heard first
 	beside bool        // media states go through signalling
 }
@@ -99,10 +101,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
-	relays, err := newRelayNet()
-	if err != nil {
-		return nil, fmt.Errorf("start call engine: %w", err)
-	}
+	relays := newRelayNet(n.stack)
 	port := newDTLSPort(&e.flow.out.path)
 	s := &session{
 		Engine: e, ctx: ctx, net: n, talk: talk, posts: make(chan func() error),
@@ -122,7 +121,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	})
 	s.ice.abort.Stop()
 	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
-	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state} {
+	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state, &s.timers.spare} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
@@ -179,6 +178,8 @@ func (s *session) step() error {
 		if s.muted.Load() {
 			s.tellState()
 		}
+	case <-s.timers.spare.C:
+		s.spareRelays()
 	case <-s.timers.limit.C:
 		if !s.peer.known {
 			return ErrNoPeer
@@ -248,7 +249,7 @@ func (s *session) close() {
 	s.ice.relays.abort()
 	s.ice.abort.Stop()
 	s.group.Wait()
-	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state} {
+	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state, s.timers.spare} {
 		t.Stop()
 	}
 }
@@ -325,6 +326,7 @@ func (s *session) selected(local, remote ice.Candidate) error {
 	}
 	s.flow.out.path.Store(p)
 	s.ice.roaming.settle(local, remote)
+	s.stable(local)
 	s.note(func(f *Stats) {
 		f.Local, f.Remote = local.Type().String(), remote.Type().String()
 		if f.Timings.ICE.IsZero() {
