@@ -81,5 +81,25 @@ func (s *session) prefer() {
 func (s *session) decided() {
 	if codec, ok := s.talk.Codec(); ok {
 		s.flow.settle(formatOf(codec))
+		if s.phase.agreeing && !s.phase.established {
+			s.report()
+		}
 	}
+}
+
+// agreed says whether the flow's format is certain: whoever is told Established relies on it. Where G.711 is wanted,
+// and signalling is slower than ICE and DTLS, it waits a little for the answer, and else decides for Opus.
+func (s *session) agreed() bool {
+	s.prefer()
+	if s.talk.Open() && !s.phase.hurried {
+		if !s.phase.agreeing {
+			s.phase.agreeing = true
+			s.timers.codec.Reset(s.times.codec)
+		}
+		return false
+	}
+	s.phase.agreeing = false
+	s.talk.Settle()
+	s.decided()
+	return true
 }

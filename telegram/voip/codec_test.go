@@ -69,7 +69,7 @@ func TestCodecOfACall(t *testing.T) {
 	}
 }
 
-// TestCodecIsDecidedInTime: a call that is up before anything is negotiated has Opus, and keeps it.
+// TestCodecIsDecidedInTime: a call that is up long before anything is negotiated has Opus, and keeps it.
 func TestCodecIsDecidedInTime(t *testing.T) {
 	p := newPair(t, pairOptions{prepare: func(a, b *Engine) {
 		for _, e := range []*Engine{a, b} {
@@ -77,6 +77,7 @@ func TestCodecIsDecidedInTime(t *testing.T) {
 		}
 		web(signaling.PeerWeb)(a, b)
 		a.times.late = 800 * time.Millisecond
+		a.times.codec, b.times.codec = 50*time.Millisecond, 50*time.Millisecond
 	}})
 	p.establish(t)
 	if p.caller.flow.writable() {
@@ -89,6 +90,24 @@ func TestCodecIsDecidedInTime(t *testing.T) {
 	if f, g := p.caller.Flow().Format(), p.callee.Flow().Format(); f.Codec != media.Opus || g.Codec != media.Opus {
 		t.Errorf("ends up with %+v and %+v", f, g)
 	}
+}
+
+// TestCodecIsWaitedFor: with signalling slower than ICE and DTLS, the call is established with the codec it gets.
+func TestCodecIsWaitedFor(t *testing.T) {
+	p := newPair(t, pairOptions{prepare: func(a, b *Engine) {
+		for _, e := range []*Engine{a, b} {
+			e.c.Prefer, e.c.Other = PreferG711, media.PCMA
+		}
+		web(signaling.PeerWeb)(a, b)
+		a.times.late = 600 * time.Millisecond
+	}})
+	p.establish(t)
+	for _, s := range []*side{p.caller, p.callee} {
+		if f := s.Flow().Format(); f.Codec != media.PCMA {
+			t.Errorf("%v is established with %+v", s.c.Role, f)
+		}
+	}
+	p.exchange(t, "then")
 }
 
 func TestPreferenceNames(t *testing.T) {

@@ -79,6 +79,8 @@ type phase struct {
 	connected   bool // ICE has a working pair
 	shaking     bool // the DTLS handshake has begun
 	established bool // was reported once
+	agreeing    bool // everything is there but the codec
+	hurried     bool // and that for long enough
 	restarting  bool // we began an ICE restart and wait for the peer's credentials
 }
 
@@ -86,6 +88,7 @@ type timers struct {
 	limit  *time.Timer // ends the call when it is not established
 	offer  *time.Timer // the caller's first offer is due, or may be
 	state  *time.Timer // the media state was not sent through the data channel
+	codec  *time.Timer // the codec ought to be decided
 	spare  *time.Timer // relays may not be needed any more
 	since  time.Time   // when the peer's engine was heard first
 	beside bool        // media states go through signalling
@@ -121,7 +124,7 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	})
 	s.ice.abort.Stop()
 	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
-	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state, &s.timers.spare} {
+	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state, &s.timers.codec, &s.timers.spare} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
@@ -178,6 +181,9 @@ func (s *session) step() error {
 		if s.muted.Load() {
 			s.tellState()
 		}
+	case <-s.timers.codec.C:
+		s.phase.hurried = true
+		s.report()
 	case <-s.timers.spare.C:
 		s.spareRelays()
 	case <-s.timers.limit.C:
@@ -249,7 +255,7 @@ func (s *session) close() {
 	s.ice.relays.abort()
 	s.ice.abort.Stop()
 	s.group.Wait()
-	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state, s.timers.spare} {
+	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state, s.timers.codec, s.timers.spare} {
 		t.Stop()
 	}
 }
@@ -302,14 +308,12 @@ func (s *session) connection(state ice.ConnectionState) error {
 
 // report says Established when everything is there.
 func (s *session) report() {
-	if !s.phase.connected || s.safe.keys == nil {
+	if !s.phase.connected || s.safe.keys == nil || !s.phase.established && !s.agreed() {
 		return
 	}
 	s.timers.limit.Stop()
 	if !s.phase.established {
 		s.timers.state.Reset(channelPatience)
-		s.talk.Settle() // whoever takes the flow now may rely on its format
-		s.decided()
 		s.log.Info("call transport established", "local", s.facts.Local, "remote", s.facts.Remote,
 			"srtp", s.safe.keys.profile, "codec", s.flow.Format().Codec.String())
 	}

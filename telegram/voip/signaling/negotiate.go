@@ -138,6 +138,9 @@ func (n *Negotiator) Codec() (codec PayloadType, ok bool) {
 	return clonePayloads(n.o.Codecs)[0], n.decided
 }
 
+// Open says whether an answer may still decide for one codec or another.
+func (n *Negotiator) Open() bool { return !n.decided && len(n.o.Codecs) > 1 }
+
 // Settle decides the codec before an answer has: it is the last one of ours, the one that every peer knows.
 func (n *Negotiator) Settle() { n.decide(len(n.o.Codecs) - 1) }
 
