@@ -234,7 +234,12 @@ func FuzzNegotiator(f *testing.F) {
 		if mode&1 != 0 {
 			role = Callee
 		}
-		n := negotiator(t, NegotiatorOptions{Role: role, TransportCC: mode&2 != 0})
+		n := negotiator(t, NegotiatorOptions{Role: role})
+		if mode&2 != 0 {
+			if err := n.Prefer(g711()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if mode&4 == 0 {
 			n.Offer()
 		}

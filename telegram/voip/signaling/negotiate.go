@@ -12,27 +12,22 @@ import (
 
 // RTP header extensions of the engines' offers.
 const (
-	URIAudioLevel   = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
-	URIAbsSendTime  = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
-	URITransportCC  = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-	uriMID          = "urn:ietf:params:rtp-hdrext:sdes:mid"
-	feedbackTransCC = "transport-cc"
+	URIAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	URIAbsSendTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+	URITransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+	uriMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
 )
-
-// transportCCID is the id of the transport-wide sequence number in our offers, the same as the native engine's.
-const transportCCID = 3
 
 // ErrNegotiator is the base of NewNegotiator's errors.
 var ErrNegotiator = errors.New("bad negotiator options")
 
 // NegotiatorOptions shapes a Negotiator. Role and SSRC are required.
 type NegotiatorOptions struct {
-	Role        Role
-	SSRC        uint32        // of the audio we send, not 0
-	Codecs      []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. Feedback is left to TransportCC. See Prefer
-	Extensions  []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
-	TransportCC bool          // offer and accept transport-wide congestion control, feedback and header extension
-	ExchangeID  func() uint32 // makes the ids of our offers; default: random
+	Role       Role
+	SSRC       uint32        // of the audio we send, not 0
+	Codecs     []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. Without feedback: transport-cc is declined. See Prefer
+	Extensions []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
+	ExchangeID func() uint32 // makes the ids of our offers; default: random
 }
 
 // Negotiator is the negotiation of the audio streams of one call. It does no I/O and is not safe for concurrent use.
@@ -90,9 +85,6 @@ func NewNegotiator(o NegotiatorOptions) (*Negotiator, error) {
 		o.ExchangeID = rand.Uint32
 	}
 	o.Extensions = slices.Clone(o.Extensions)
-	if o.TransportCC {
-		o.Extensions = append(o.Extensions, Extension{ID: transportCCID, URI: URITransportCC})
-	}
 	ids := map[int]bool{}
 	for _, e := range o.Extensions {
 		if e.URI == uriMID || !usableExtension(e.ID) || ids[e.ID] {
@@ -119,9 +111,6 @@ func (n *Negotiator) Prefer(codecs []PayloadType) error {
 		ids[c.ID] = true
 		c.Parameters = maps.Clone(c.Parameters)
 		c.Feedback = nil
-		if n.o.TransportCC {
-			c.Feedback = []Feedback{{Type: feedbackTransCC}}
-		}
 		usable = append(usable, c)
 	}
 	if len(usable) == 0 {
@@ -264,18 +253,12 @@ func (n *Negotiator) match(list []PayloadType, usable func(our, their PayloadTyp
 	return PayloadType{}, false
 }
 
-// common is our codec as the peer knows it: its number and spelling, and of the feedback what both have.
+// common is our codec as the peer knows it: its number and spelling.
 func (n *Negotiator) common(our, their PayloadType) PayloadType {
-	c := PayloadType{
+	return PayloadType{
 		ID: their.ID, Name: their.Name, ClockRate: our.ClockRate, Channels: our.Channels,
 		Parameters: maps.Clone(our.Parameters),
 	}
-	for _, f := range our.Feedback {
-		if slices.Contains(their.Feedback, f) {
-			c.Feedback = append(c.Feedback, f)
-		}
-	}
-	return c
 }
 
 func (s *Stream) take(p PayloadType, ok bool) { s.Payload, s.Accepted = p, ok }

@@ -108,8 +108,6 @@ func TestNegotiateAnswer(t *testing.T) {
 		p.Channels = 0
 		return p
 	}
-	withFeedback := OpusCodec()
-	withFeedback.Feedback = []Feedback{{Type: "transport-cc"}}
 	video := Content{Type: TypeVideo, SSRC: 333, PayloadTypes: []PayloadType{{ID: 100, Name: "VP8", ClockRate: 90000}}}
 	for _, c := range []struct {
 		name     string
@@ -118,9 +116,6 @@ func TestNegotiateAnswer(t *testing.T) {
 		want     []Content
 	}{
 		{"native", NegotiatorOptions{}, nativeOffer("").Contents, []Content{audio(theirSSRC, OpusCodec())}},
-		{"native, transport-cc", NegotiatorOptions{TransportCC: true}, nativeOffer("").Contents, []Content{{
-			Type: TypeAudio, SSRC: theirSSRC, PayloadTypes: []PayloadType{withFeedback}, Extensions: []Extension{{3, URITransportCC}},
-		}}},
 		{"web", NegotiatorOptions{}, webOffer("").Contents, []Content{audio(theirSSRC, OpusCodec())}},
 		{"web, level", NegotiatorOptions{Extensions: []Extension{{7, URIAudioLevel}}}, webOffer("").Contents, []Content{{
 			Type: TypeAudio, SSRC: theirSSRC, PayloadTypes: []PayloadType{OpusCodec()}, Extensions: []Extension{{1, URIAudioLevel}},
@@ -261,15 +256,14 @@ func TestNegotiateStray(t *testing.T) {
 func TestNegotiatorOptions(t *testing.T) {
 	opus := OpusCodec()
 	for name, o := range map[string]NegotiatorOptions{
-		"no role":           {SSRC: 1},
-		"no ssrc":           {Role: Caller},
-		"equal numbers":     {Role: Caller, SSRC: 1, Codecs: []PayloadType{opus, opus}},
-		"number of RTCP":    {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 80, Name: "x", ClockRate: 1}}},
-		"no name":           {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 8, ClockRate: 1}}},
-		"mid":               {Role: Caller, SSRC: 1, Extensions: []Extension{{4, uriMID}}},
-		"extension 15":      {Role: Caller, SSRC: 1, Extensions: []Extension{{15, URIAudioLevel}}},
-		"equal extensions":  {Role: Caller, SSRC: 1, Extensions: []Extension{{1, "a"}, {1, "b"}}},
-		"taken extension 3": {Role: Caller, SSRC: 1, TransportCC: true, Extensions: []Extension{{3, "a"}}},
+		"no role":          {SSRC: 1},
+		"no ssrc":          {Role: Caller},
+		"equal numbers":    {Role: Caller, SSRC: 1, Codecs: []PayloadType{opus, opus}},
+		"number of RTCP":   {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 80, Name: "x", ClockRate: 1}}},
+		"no name":          {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 8, ClockRate: 1}}},
+		"mid":              {Role: Caller, SSRC: 1, Extensions: []Extension{{4, uriMID}}},
+		"extension 15":     {Role: Caller, SSRC: 1, Extensions: []Extension{{15, URIAudioLevel}}},
+		"equal extensions": {Role: Caller, SSRC: 1, Extensions: []Extension{{1, "a"}, {1, "b"}}},
 	} {
 		if _, err := NewNegotiator(o); !errors.Is(err, ErrNegotiator) {
 			t.Errorf("%s: %v", name, err)
