@@ -49,20 +49,20 @@ func TestMemoryOfACall(t *testing.T) {
 			if c.turn {
 				o.servers = []Server{startTURN(t)}
 			}
-			newPair(t, o).establish(t) // what is made once for all
-			before := measureMemory()
-			var all []*pair
-			for range pairs {
-				p := newPair(t, o)
-				p.establish(t)
-				all = append(all, p)
-			}
-			for _, p := range all {
-				for _, s := range []*side{p.caller, p.callee} {
+			more := func(n int) memory {
+				var all []*side
+				for range n {
+					p := newPair(t, o)
+					p.establish(t)
+					all = append(all, p.caller, p.callee)
+				}
+				for _, s := range all {
 					until(t, 10*time.Second, "relays given up", func() bool { return s.relaySockets() == 0 })
 				}
+				return measureMemory()
 			}
-			got := measureMemory().since(before, 2*pairs)
+			before := more(10) // and what is made once for all
+			got := more(pairs).since(before, 2*pairs)
 			t.Logf("an engine holds %.0f kB of heap, %.0f kB of stacks, %.1f goroutines", got.heap, got.stacks, got.goroutines)
 			if got.heap > c.limit.heap || got.stacks > c.limit.stacks || got.goroutines > c.limit.goroutines {
 				t.Errorf("more than %+v", c.limit)

@@ -128,5 +128,5 @@ func (s *relaySocket) release() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()
-	_ = s.PacketConn.Close()
+	_ = s.Close()
 }
