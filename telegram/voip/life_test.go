@@ -3,6 +3,7 @@ package voip
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -127,7 +128,7 @@ func TestVideoIsRefused(t *testing.T) {
 				var answer string
 				until(t, 5*time.Second, "answer", func() bool {
 					for _, m := range sent() {
-						if strings.Contains(m, exchange) {
+						if strings.Contains(m, strconv.Quote(exchange)) {
 							answer = m
 						}
 					}
