@@ -35,6 +35,13 @@ const (
 // patienceOfCallers is how long a Telegram user's app waits for a call that does not ring.
 const patienceOfCallers = 20 * time.Second
 
+// The values of an account's `prefer`.
+const (
+	PreferAuto = "auto" // G.711 with web clients, Opus with all others
+	PreferOpus = "opus"
+	PreferG711 = "g711" // with everybody who takes it
+)
+
 var (
 	namePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	apiHashPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
@@ -137,6 +144,9 @@ func (c *checker) account(i int) {
 			"account %s: answer_within %v: callers who hear no ringing give up after %v; use less, or calls: %s", a.Name, a.AnswerWithin, patienceOfCallers, CallsSingle)
 	} else {
 		c.duration(at("accounts", i, "answer_within"), a.AnswerWithin, 2*time.Second, patienceOfCallers)
+	}
+	if a.Prefer != PreferAuto && a.Prefer != PreferOpus && a.Prefer != PreferG711 {
+		c.problem(at("accounts", i, "prefer"), "account %s: prefer is %s, %s or %s, not %q", a.Name, PreferAuto, PreferOpus, PreferG711, a.Prefer)
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)

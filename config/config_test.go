@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 	if a.P2P != P2PAuto || a.AnswerWithin != 18*time.Second {
 		t.Errorf("defaults are missing: %+v", a)
 	}
-	if a.Calls != CallsMulti || a.ReachedIn != 15*time.Second || a.Reference || c.PBX[0].Asterisk.App != "tgtrunk" ||
+	if a.Calls != CallsMulti || a.Prefer != PreferAuto || a.ReachedIn != 15*time.Second || a.Reference || c.PBX[0].Asterisk.App != "tgtrunk" ||
 		c.Limits.Calls != 200 {
 		t.Errorf("defaults are missing: %+v", c)
 	}

@@ -66,6 +66,7 @@ func lines(tb testing.TB) map[string]*benchLine {
 		"PCMU to opus, lean":         newBenchLine(tb, ulawFormat, opusFormat, narrow, 160, Options{Profile: Lean}),
 		"PCMU to opus, robust":       newBenchLine(tb, ulawFormat, opusFormat, narrow, 160, Options{Profile: Robust}),
 		"L16 16k to opus, lean":      newBenchLine(tb, wideFormat, opusFormat, wide, 320, Options{Profile: Lean}),
+		"PCMU to PCMU":               newBenchLine(tb, ulawFormat, ulawFormat, narrow, 160, Options{}),
 		"PCMU to PCMA":               newBenchLine(tb, ulawFormat, alawFormat, narrow, 160, Options{}),
 	}
 	l["opus to PCMU, 1 in 10 lost"].lose = 10

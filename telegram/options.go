@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
@@ -55,19 +56,21 @@ const patienceOfCallers = 20 * time.Second
 
 // Options describes an account. Name, APIID, APIHash and Store are required.
 type Options struct {
-	Name      string       // of the trunk
-	APIID     int          // of the application, from my.telegram.org
-	APIHash   string       // secret
-	Phone     string       // the account's number, E.164; only Login uses it, and may ask for it instead
-	Store     store.Store  // keeps session, peers and update state under "telegram/<name>/"
-	Server    Server       // zero: Telegram
-	Calls     CallMode     // default Multi
-	P2P       P2PMode      // default P2PAuto
-	Limits    Limits       //
-	Device    Device       // what the account's list of devices shows
-	Net       *voip.Net    // shared sockets for media; nil: every call opens its own
-	Log       *slog.Logger // nil discards
-	Reference bool         // offers library versions 10.0.0 and 11.0.0 besides, and takes them
+	Name      string          // of the trunk
+	APIID     int             // of the application, from my.telegram.org
+	APIHash   string          // secret
+	Phone     string          // the account's number, E.164; only Login uses it, and may ask for it instead
+	Store     store.Store     // keeps session, peers and update state under "telegram/<name>/"
+	Server    Server          // zero: Telegram
+	Calls     CallMode        // default Multi
+	P2P       P2PMode         // default P2PAuto
+	Limits    Limits          //
+	Device    Device          // what the account's list of devices shows
+	Net       *voip.Net       // shared sockets for media; nil: every call opens its own
+	Log       *slog.Logger    // nil discards
+	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
+	Prefer    voip.Preference // codec of calls; default PreferAuto
+	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
 }
 
 // Server is an MTProto server other than Telegram's own, such as the simulated one.

@@ -186,6 +186,8 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		Now:       s.config.now,
 		Reference: a.opts.Reference,
 		Log:       a.log,
+		Prefer:    a.opts.Prefer,
+		Other:     a.opts.PBX,
 	})
 	return s, nil
 }

@@ -145,6 +145,10 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 }
 
 func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
+	prefer, err := voip.ParsePreference(a.Prefer)
+	if err != nil {
+		return nil, err
+	}
 	return telegram.New(telegram.Options{
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
@@ -152,6 +156,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		Net:    sockets, Log: log,
 		Reference: a.Reference,
+		Prefer:    prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -32,4 +33,15 @@ func TestServers(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+}
+
+// TestCodecWish: the line's wish for a codec reaches the engine.
+func TestCodecWish(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice, func(o *Options) { o.Prefer, o.Other = voip.PreferG711, media.PCMA }), x.join(bob)
+		talk(t, a, b)
+		if c := x.engine(alice).config; c.Prefer != voip.PreferG711 || c.Other != media.PCMA {
+			t.Errorf("the engine prefers %v beside %v", c.Prefer, c.Other)
+		}
+	})
 }

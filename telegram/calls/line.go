@@ -10,6 +10,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -55,6 +56,8 @@ type Options struct {
 	Now       func() time.Time                  // Telegram's clock; default ours
 	Log       *slog.Logger                      // nil discards
 	Reference bool                              // adds signaling.ReferenceVersions to Versions: Telegram calls them test engines
+	Prefer    voip.Preference                   // codec of the audio
+	Other     media.Codec                       // what the other leg of a call speaks; 0: not known
 }
 
 // Line is all calls of one account.

@@ -44,6 +44,8 @@ func (c *Call) startMedia(u *tg.PhoneCall, version string) {
 		P2P:              u.P2PAllowed && !c.line.opts.RelayOnly,
 		Servers:          usable,
 		CustomParameters: parameters.Data,
+		Prefer:           c.line.opts.Prefer,
+		Other:            c.line.opts.Other,
 		Send:             c.send,
 		Net:              c.line.opts.Net,
 		Log:              c.log,

@@ -21,6 +21,8 @@ type timeouts struct {
 	keepalive    time.Duration
 	glance       time.Duration // how often the kind of the peer's engine is looked at before the first offer
 	late         time.Duration // by how much the offer to a web callee is delayed
+	codec        time.Duration // how long a call whose codec is not decided is not called established
+	spare        time.Duration // how long a direct pair must hold until our TURN allocations are given up
 	teardown     time.Duration // how long TURN servers may take to take leave
 }
 
@@ -34,6 +36,8 @@ func defaultTimeouts() timeouts {
 		keepalive:    2 * time.Second,
 		glance:       20 * time.Millisecond,
 		late:         1500 * time.Millisecond,
+		codec:        2 * time.Second,
+		spare:        10 * time.Second,
 		teardown:     300 * time.Millisecond,
 	}
 }

@@ -144,7 +144,9 @@ func (s *channels) takeNegotiate(m signaling.NegotiateChannels) {
 		}
 		return
 	}
+	s.prefer()
 	answer, reply := s.talk.Handle(m)
+	s.decided()
 	s.heed(s.talk.Incoming(), s.talk.Outgoing())
 	if reply {
 		s.send(answer)
@@ -192,6 +194,7 @@ func (s *channels) offerWait() time.Duration {
 }
 
 func (s *channels) sendOffer() {
+	s.prefer()
 	if offer, due := s.talk.Offer(); due {
 		s.send(offer)
 	}

@@ -3,6 +3,7 @@ package voip
 import (
 	"log/slog"
 
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
 
@@ -36,6 +37,8 @@ type Config struct {
 	Servers          []Server                  // from phoneCall.connections
 	CustomParameters string                    // JSON text of phoneCall.custom_parameters, may be empty
 	Send             func(packet []byte) error // phone.sendSignalingData; called in order by one goroutine, may block; the bytes are its to keep. It must return soon after the call has ended: Run waits for it
+	Prefer           Preference                // codec of the audio
+	Other            media.Codec               // what the other leg of the call speaks; 0: not known
 	Net              *Net                      // shared sockets of the process; nil: the engine opens its own for the call
 	Log              *slog.Logger              // bound attributes (call…) come from the caller; nil discards
 }

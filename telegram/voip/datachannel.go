@@ -17,7 +17,8 @@ import (
 
 const (
 	channelLabel   = "data"
-	channelMessage = 16_384 // bytes; media states have some 150
+	channelMessage = 2048    // bytes; media states have some 150, longer messages are dropped
+	channelLongest = 262_144 // bytes; the engines send no longer ones, and where one comes the channel is given up
 )
 
 // dataChannel is the text channel inside DTLS over which engines tell their media state. Its failure never harms the
@@ -65,18 +66,26 @@ func (d *dataChannel) serve(conn net.Conn) error {
 	d.mu.Unlock()
 	defer d.drop()
 	d.open()
-	b := make([]byte, channelMessage)
+	return d.read(channel)
+}
+
+// read takes messages until the channel ends. One that does not fit its buffer is still there, and must be read away.
+func (d *dataChannel) read(channel *datachannel.DataChannel) error {
+	short := make([]byte, channelMessage)
+	b := short
 	for {
 		n, text, err := channel.ReadDataChannel(b)
-		if errors.Is(err, io.ErrShortBuffer) {
+		if errors.Is(err, io.ErrShortBuffer) && len(b) < channelLongest {
+			b = make([]byte, channelLongest)
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read data channel: %w", err)
 		}
-		if text {
+		if text && n <= channelMessage {
 			d.take(append([]byte(nil), b[:n]...))
 		}
+		b = short
 	}
 }
 

@@ -75,6 +75,9 @@ func (s *descriptions) candidates(list []string) {
 	}
 }
 
+// agreed implements dialect: there is Opus and nothing else.
+func (s *descriptions) agreed() bool { return true }
+
 func (s *descriptions) take(m signaling.Message) error {
 	switch m := m.(type) {
 	case signaling.Offer:

@@ -14,17 +14,18 @@ import (
 )
 
 const (
-	opusRate   = 48_000
 	rtpHead    = 12
 	srtpExtra  = 32   // room for the authentication tag and the SRTCP index
 	maxPayload = 1200 // bytes of audio in one packet: fits every path
 	earlyKept  = 8    // packets kept until the keys are there
 )
 
-// flow is the call's audio (media.Flow): Opus, 48 kHz.
+// flow is the call's audio (media.Flow).
 type flow struct {
 	in  inbound
 	out outbound
+
+	format atomic.Pointer[media.Format] // never nil; changed once at most, before the call is established
 
 	closed atomic.Bool
 	sink   atomic.Pointer[media.Sink]
@@ -46,14 +47,14 @@ type (
 
 // inbound is the receiving half. Everything is guarded by mu unless said otherwise.
 type inbound struct {
-	mu       sync.Mutex
-	keys     inKeys
-	header   rtp.Header   // of the packet in hand
-	packet   media.Packet // the same, as the sink gets it
-	payloads [128]bool    // payload types that may come
-	early    [][]byte     // came before the keys
-	measure  media.Reception
-	peer     senderReport
+	mu      sync.Mutex
+	keys    inKeys
+	header  rtp.Header   // of the packet in hand
+	packet  media.Packet // the same, as the sink gets it
+	payload uint8        // type that may come
+	early   [][]byte     // came before the keys
+	measure media.Reception
+	peer    senderReport
 
 	ssrc atomic.Uint32 // the peer's audio; 0 until its offer is known. Read without the lock
 }
@@ -99,12 +100,23 @@ func newFlow() *flow {
 	f.out.ssrc = max(binary.BigEndian.Uint32(seed[0:]), 1)
 	f.out.offset = binary.BigEndian.Uint32(seed[4:])
 	f.out.number.newest = binary.BigEndian.Uint16(seed[8:])>>1 | 1<<8 // RFC 3711 wants room before the first wrap
-	f.in.measure.Rate = opusRate
+	f.settle(media.Format{Codec: media.Opus, Rate: 48_000})
 	return f
 }
 
 // Format implements media.Flow.
-func (f *flow) Format() media.Format { return media.Format{Codec: media.Opus, Rate: opusRate} }
+func (f *flow) Format() media.Format { return *f.format.Load() }
+
+// settle says what the flow carries.
+func (f *flow) settle(format media.Format) {
+	f.in.mu.Lock()
+	defer f.in.mu.Unlock()
+	if old := f.format.Load(); old != nil && *old == format {
+		return
+	}
+	f.format.Store(&format)
+	f.in.measure.Rate = format.Rate
+}
 
 // Attach implements media.Flow.
 func (f *flow) Attach(s media.Sink) {
@@ -198,7 +210,7 @@ func (f *flow) receiveAudio(b []byte) bool {
 		return false
 	}
 	payload, ok := payloadOf(plain)
-	if !ok || !in.payloads[in.header.PayloadType] {
+	if !ok || in.header.PayloadType != in.payload {
 		f.stranger()
 		return true
 	}
@@ -256,13 +268,10 @@ func payloadOf(b []byte) (payload []byte, ok bool) {
 }
 
 // expect says what the peer will send, as negotiated.
-func (f *flow) expect(ssrc uint32, payloads []uint8) {
+func (f *flow) expect(ssrc uint32, payload uint8) {
 	f.in.mu.Lock()
 	defer f.in.mu.Unlock()
-	f.in.payloads = [128]bool{}
-	for _, p := range payloads {
-		f.in.payloads[p&127] = true
-	}
+	f.in.payload = payload
 	if f.in.ssrc.Swap(ssrc) == ssrc {
 		return
 	}

@@ -3,6 +3,7 @@ package voip
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -132,7 +133,7 @@ func TestVideoIsRefused(t *testing.T) {
 				var answer string
 				until(t, 5*time.Second, "answer", func() bool {
 					for _, m := range sent() {
-						if strings.Contains(m, exchange) {
+						if strings.Contains(m, strconv.Quote(exchange)) {
 							answer = m
 						}
 					}
@@ -278,6 +279,25 @@ func TestLoss(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLossySignaling: with 30 % of the signalling lost in both directions, calls of either framing come up, and audio
+// goes both ways.
+func TestLossySignaling(t *testing.T) {
+	for _, version := range []string{"9.0.0", "13.0.0"} {
+		for seed := range uint64(4) {
+			t.Run(fmt.Sprintf("%s %d", version, seed), func(t *testing.T) {
+				t.Parallel()
+				began := time.Now()
+				up, down := lossyCall(t, pairOptions{version: version}, 0, 0.3, 100+seed)
+				took := time.Since(began)
+				t.Logf("up %.0f %%, down %.0f %%, in %v", up*100, down*100, took.Round(100*time.Millisecond))
+				if up < 0.95 || down < 0.95 || took > time.Minute {
+					t.Errorf("up %.2f, down %.2f, in %v", up, down, took)
+				}
+			})
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func linkedFlows(t testing.TB, profile srtp.ProtectionProfile) (a, b *flow, sent
 	sent = &capture{}
 	a.out.path.Store(&path{relay: sent})
 	a.permit(111)
-	b.expect(a.out.ssrc, []uint8{111})
+	b.expect(a.out.ssrc, 111)
 	a.secure(context(), context())
 	b.secure(context(), context())
 	return a, b, sent
@@ -210,7 +210,7 @@ func TestReports(t *testing.T) {
 	sentB := &capture{}
 	b.out.path.Store(&path{relay: sentB})
 	b.permit(111)
-	a.expect(b.out.ssrc, []uint8{111})
+	a.expect(b.out.ssrc, 111)
 	name := []byte("canonical")
 	start := time.Now()
 

@@ -42,6 +42,7 @@ func (s *session) takeCandidate(line string) {
 		return
 	}
 	s.hold.remotes++
+	s.hold.peerRelay = s.hold.peerRelay || c.Type() == ice.CandidateTypeRelay
 	s.hold.remote = append(s.hold.remote, c)
 }
 
@@ -61,11 +62,7 @@ func (s *session) met() {
 // heed lets the flow do what has been negotiated.
 func (s *session) heed(in, out signaling.Stream) {
 	if in.Accepted {
-		var payloads []uint8
-		for _, p := range in.Payloads {
-			payloads = append(payloads, uint8(p.ID))
-		}
-		s.flow.expect(in.SSRC, payloads)
+		s.flow.expect(in.SSRC, uint8(in.Payload.ID))
 	}
 	if out.Accepted {
 		s.flow.permit(uint8(out.Payload.ID))

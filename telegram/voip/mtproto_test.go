@@ -137,7 +137,7 @@ func vaultFlows(t testing.TB) (a *flow, b *vault, sent *capture) {
 	sent = &capture{}
 	a.out.path.Store(&path{relay: sent})
 	a.permit(111)
-	in.expect(a.out.ssrc, []uint8{111})
+	in.expect(a.out.ssrc, 111)
 	v, w := newVault(key, signaling.Caller, a), newVault(key, signaling.Callee, in)
 	a.secure(clearIn{}, v.secured().out)
 	in.open(clearIn{})
@@ -220,7 +220,7 @@ func TestMTProtoCapture(t *testing.T) {
 			v := newVault(key, role, f)
 			defer v.port.Close()
 			f.open(clearIn{})
-			f.expect(ssrc, []uint8{111})
+			f.expect(ssrc, 111)
 			sink := newRecorder()
 			f.Attach(sink)
 			cipher := signaling.NewMediaCipher(key, other)

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
 )
 
 // The sizes of a UDP socket's kernel buffers that are asked for; the kernel may grant less (net.core.rmem_max).
@@ -30,6 +33,7 @@ type Net struct {
 	log      *slog.Logger
 	identity *identity
 	reports  *reporter
+	stack    transport.Net // opens the sockets of TURN allocations
 	shards   []*shard
 
 	closed    chan struct{}
@@ -53,7 +57,11 @@ func ListenNet(o NetOptions) (*Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Net{loopback: o.Loopback, log: o.Log, identity: id, reports: newReporter(), closed: make(chan struct{})}
+	stack, err := stdnet.NewNet()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	n := &Net{stack: stack, loopback: o.Loopback, log: o.Log, identity: id, reports: newReporter(), closed: make(chan struct{})}
 	for i := range o.Shards {
 		at := *address
 		if at.Port != 0 {

@@ -1,14 +1,12 @@
 package voip
 
 import (
-	"fmt"
 	"net"
 	"slices"
 	"sync"
 
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v4"
-	"github.com/pion/transport/v4/stdnet"
 )
 
 // relayNet is the network of one ICE agent: it opens the sockets of TURN allocations and can take them back. Without
@@ -21,13 +19,7 @@ type relayNet struct {
 	open    []*relaySocket
 }
 
-func newRelayNet() (*relayNet, error) {
-	n, err := stdnet.NewNet()
-	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
-	}
-	return &relayNet{Net: n}, nil
-}
+func newRelayNet(stack transport.Net) *relayNet { return &relayNet{Net: stack} }
 
 // ListenPacket implements transport.Net.
 func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error) {
@@ -56,13 +48,27 @@ func (n *relayNet) abort() {
 	}
 }
 
+// release closes the sockets that are open and returns how many they were. Their allocations end by themselves, at the
+// server's latest 10 minutes after the last refresh.
+func (n *relayNet) release() int {
+	n.mu.Lock()
+	open := n.open
+	n.open = nil
+	n.mu.Unlock()
+	for _, s := range open {
+		s.release()
+	}
+	return len(open)
+}
+
 // relaySocket remembers the requests that were sent, so that it can refuse them in the server's place: pion's TURN
 // client has no other way to be told to stop waiting.
 type relaySocket struct {
 	net.PacketConn
 
 	mu      sync.Mutex
-	aborted bool
+	aborted bool // no request is sent any more
+	refuses bool // those that were sent are refused
 	server  net.Addr
 	asked   []*stun.Message // the last requests
 }
@@ -96,7 +102,7 @@ func (s *relaySocket) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.aborted || len(s.asked) == 0 {
+	if !s.refuses || len(s.asked) == 0 {
 		return n, from, err
 	}
 	m := s.asked[0]
@@ -111,6 +117,14 @@ func (s *relaySocket) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (s *relaySocket) abort() {
+	s.mu.Lock()
+	s.aborted, s.refuses = true, true
+	s.mu.Unlock()
+	_ = s.Close()
+}
+
+// release closes the socket. Requests fail from now on; none should be under way.
+func (s *relaySocket) release() {
 	s.mu.Lock()
 	s.aborted = true
 	s.mu.Unlock()

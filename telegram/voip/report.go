@@ -97,7 +97,7 @@ func (f *flow) report(now time.Time, name []byte) {
 	if f.closed.Load() || o.keys == nil || to == nil {
 		return
 	}
-	b := o.sender(buf[:0], now)
+	b := o.sender(buf[:0], now, f.Format().Rate)
 	if have {
 		b[0]++
 		b = append(b, block[:]...)
@@ -113,7 +113,7 @@ func (f *flow) report(now time.Time, name []byte) {
 }
 
 // sender begins a report without blocks; its length is filled in later. Guarded by out.mu.
-func (o *outbound) sender(b []byte, now time.Time) []byte {
+func (o *outbound) sender(b []byte, now time.Time, rate int) []byte {
 	active := o.done.packets != o.done.reported
 	o.done.reported = o.done.packets
 	kind := byte(rtcpReceiver)
@@ -128,7 +128,7 @@ func (o *outbound) sender(b []byte, now time.Time) []byte {
 	b = binary.BigEndian.AppendUint64(b, ntp(now))
 	stamp := o.done.stamp
 	if !o.done.at.IsZero() {
-		stamp += uint32(now.Sub(o.done.at).Milliseconds() * opusRate / 1000)
+		stamp += uint32(now.Sub(o.done.at).Milliseconds() * int64(rate) / 1000)
 	}
 	b = binary.BigEndian.AppendUint32(b, stamp)
 	b = binary.BigEndian.AppendUint32(b, o.done.packets)

@@ -42,6 +42,7 @@ type dialect interface {
 	renewed()                       // tells the peer our new credentials, for a restart of ICE that we begin
 	offer()                         // the first offer is due, or may be
 	stream() uint16                 // number of the data channel, where we open it
+	agreed() bool                   // the format of the flow is certain; whoever is told Established relies on it
 }
 
 // iceParts is the ICE agent with what belongs to it.
@@ -77,10 +78,11 @@ type peerSetup struct {
 
 // held is what waits for the right moment.
 type held struct {
-	told    bool            // the peer has been told our credentials: candidates may follow
-	local   []string        // candidates to send
-	remote  []ice.Candidate // candidates of the peer that came before its credentials
-	remotes int             // candidates of the peer in all
+	told      bool            // the peer has been told our credentials: candidates may follow
+	local     []string        // candidates to send
+	remote    []ice.Candidate // candidates of the peer that came before its credentials
+	remotes   int             // candidates of the peer in all
+	peerRelay bool            // one of the peer's candidates is a relay's
 }
 
 // phase is how far the transport is.
@@ -88,6 +90,8 @@ type phase struct {
 	connected   bool // ICE has a working pair
 	shaking     bool // the DTLS handshake has begun
 	established bool // was reported once
+	agreeing    bool // everything is there but the codec
+	hurried     bool // and that for long enough
 	restarting  bool // we began an ICE restart and wait for the peer's credentials
 }
 
@@ -95,6 +99,8 @@ type timers struct {
 	limit  *time.Timer // ends the call when it is not established
 	offer  *time.Timer // the caller's first offer is due, or may be
 	state  *time.Timer // the media state was not sent through the data channel
+	codec  *time.Timer // the codec ought to be decided
+	spare  *time.Timer // relays may not be needed any more
 	beside bool        // media states go through signalling
 }
 
@@ -104,10 +110,7 @@ const (
 )
 
 func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
-	relays, err := newRelayNet()
-	if err != nil {
-		return nil, fmt.Errorf("start call engine: %w", err)
-	}
+	relays := newRelayNet(n.stack)
 	port := newDTLSPort(&e.flow.out.path)
 	s := &session{
 		Engine: e, ctx: ctx, net: n, posts: make(chan func() error),
@@ -127,11 +130,12 @@ func newSession(ctx context.Context, e *Engine, n *Net) (*session, error) {
 	})
 	s.ice.abort.Stop()
 	context.AfterFunc(ctx, func() { s.ice.abort.Reset(e.times.teardown) })
-	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state} {
+	for _, t := range []**time.Timer{&s.timers.limit, &s.timers.offer, &s.timers.state, &s.timers.codec, &s.timers.spare} {
 		*t = time.NewTimer(time.Hour)
 		(*t).Stop()
 	}
-	if err := s.chooseDialect(); err != nil {
+	err := s.chooseDialect()
+	if err != nil {
 		s.ice.link.close()
 		return nil, fmt.Errorf("start call engine: %w", err)
 	}
@@ -197,6 +201,11 @@ func (s *session) step() error {
 		if s.muted.Load() {
 			s.tellState()
 		}
+	case <-s.timers.codec.C:
+		s.phase.hurried = true
+		s.report()
+	case <-s.timers.spare.C:
+		s.spareRelays()
 	case <-s.timers.limit.C:
 		if !s.peer.known {
 			return ErrNoPeer
@@ -263,7 +272,7 @@ func (s *session) close() {
 	s.ice.relays.abort()
 	s.ice.abort.Stop()
 	s.group.Wait()
-	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state} {
+	for _, t := range []*time.Timer{s.timers.limit, s.timers.offer, s.timers.state, s.timers.codec, s.timers.spare} {
 		t.Stop()
 	}
 }
@@ -314,14 +323,14 @@ func (s *session) connection(state ice.ConnectionState) error {
 
 // report says Established when everything is there.
 func (s *session) report() {
-	if !s.phase.connected || s.safe.keys == nil {
+	if !s.phase.connected || s.safe.keys == nil || !s.phase.established && !s.dialect.agreed() {
 		return
 	}
 	s.timers.limit.Stop()
 	if !s.phase.established {
 		s.timers.state.Reset(channelPatience)
 		s.log.Info("call transport established", "local", s.facts.Local, "remote", s.facts.Remote,
-			"srtp", s.safe.keys.profile)
+			"srtp", s.safe.keys.profile, "codec", s.flow.Format().Codec.String())
 	}
 	s.phase.established = true
 	s.state(Established)
@@ -336,6 +345,7 @@ func (s *session) selected(local, remote ice.Candidate) error {
 	}
 	s.flow.out.path.Store(p)
 	s.ice.roaming.settle(local, remote)
+	s.stable(local)
 	s.note(func(f *Stats) {
 		f.Local, f.Remote = local.Type().String(), remote.Type().String()
 		if f.Timings.ICE.IsZero() {

@@ -116,7 +116,7 @@ func (s *session) beginRestart() error {
 // renew gives us new credentials and candidates.
 func (s *session) renew() error {
 	s.ice.local = newCredentials()
-	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.told = nil, nil, 0, false
+	s.hold.local, s.hold.remote, s.hold.remotes, s.hold.peerRelay, s.hold.told = nil, nil, 0, false, false
 	if err := s.ice.agent.Restart(s.ice.local.ufrag, s.ice.local.pwd); err != nil {
 		return fmt.Errorf("restart ice: %w", err)
 	}

@@ -234,7 +234,12 @@ func FuzzNegotiator(f *testing.F) {
 		if mode&1 != 0 {
 			role = Callee
 		}
-		n := negotiator(t, NegotiatorOptions{Role: role, TransportCC: mode&2 != 0})
+		n := negotiator(t, NegotiatorOptions{Role: role})
+		if mode&2 != 0 {
+			if err := n.Prefer(g711()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if mode&4 == 0 {
 			n.Offer()
 		}
@@ -253,7 +258,7 @@ func FuzzNegotiator(f *testing.F) {
 
 func checkAnswer(t *testing.T, n *Negotiator, offer, answer NegotiateChannels, reply bool) {
 	in, out := n.Incoming(), n.Outgoing()
-	if out.SSRC != ourSSRC || out.Accepted != (len(out.Payloads) > 0) || in.Accepted && in.SSRC == 0 {
+	if out.SSRC != ourSSRC || out.Accepted != (out.Payload.Name != "") || in.Accepted && in.SSRC == 0 {
 		t.Errorf("outgoing %+v, incoming %+v", out, in)
 	}
 	if !reply {

@@ -12,27 +12,22 @@ import (
 
 // RTP header extensions of the engines' offers.
 const (
-	URIAudioLevel   = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
-	URIAbsSendTime  = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
-	URITransportCC  = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
-	uriMID          = "urn:ietf:params:rtp-hdrext:sdes:mid"
-	feedbackTransCC = "transport-cc"
+	URIAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	URIAbsSendTime = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
+	URITransportCC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+	uriMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
 )
-
-// transportCCID is the id of the transport-wide sequence number in our offers, the same as the native engine's.
-const transportCCID = 3
 
 // ErrNegotiator is the base of NewNegotiator's errors.
 var ErrNegotiator = errors.New("bad negotiator options")
 
 // NegotiatorOptions shapes a Negotiator. Role and SSRC are required.
 type NegotiatorOptions struct {
-	Role        Role
-	SSRC        uint32        // of the audio we send, not 0
-	Codecs      []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. Feedback is left to TransportCC
-	Extensions  []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
-	TransportCC bool          // offer and accept transport-wide congestion control, feedback and header extension
-	ExchangeID  func() uint32 // makes the ids of our offers; default: random
+	Role       Role
+	SSRC       uint32        // of the audio we send, not 0
+	Codecs     []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. Without feedback: transport-cc is declined. See Prefer
+	Extensions []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
+	ExchangeID func() uint32 // makes the ids of our offers; default: random
 }
 
 // Negotiator is the negotiation of the audio streams of one call. It does no I/O and is not safe for concurrent use.
@@ -40,8 +35,12 @@ type NegotiatorOptions struct {
 // Each side describes only what it sends. A call has two exchanges: the caller's offer and the callee's answer, then
 // the callee's offer and the caller's answer. When offers cross, the caller's wins: the caller ignores the callee's,
 // the callee drops its own, answers, and offers again.
+//
+// Both directions have the same codec. The first answer decides it, the peer's or our own: the best one of ours that the
+// other side knows. From then on nothing else is offered and accepted.
 type Negotiator struct {
 	o        NegotiatorOptions
+	decided  bool     // o.Codecs is the call's one codec
 	pending  string   // exchange of our offer that waits for its answer; empty: none
 	settled  bool     // our offer was answered, accepted or not
 	dropped  []string // exchanges of ours that lost against the caller's offer
@@ -53,10 +52,9 @@ type Negotiator struct {
 // Stream is one direction of the call's audio.
 type Stream struct {
 	SSRC       uint32
-	Accepted   bool          // outgoing: the peer answered our offer with a codec; incoming: we answered the peer's
-	Payload    PayloadType   // what is, or will most probably be, sent
-	Payloads   []PayloadType // all that the answer holds, Payload first; the sender may switch between them
-	Extensions []Extension   // RTP header extensions both sides know
+	Accepted   bool        // outgoing: the peer answered our offer with a codec; incoming: we answered the peer's
+	Payload    PayloadType // of the call's codec, under the number that this direction has for it
+	Extensions []Extension // RTP header extensions both sides know
 }
 
 // OpusCodec is the Opus every engine offers: payload type 111, 48 kHz, 2 channels.
@@ -66,6 +64,13 @@ func OpusCodec() PayloadType {
 		Parameters: map[string]string{"minptime": "10", "useinbandfec": "1"},
 	}
 }
+
+// PCMUCodec and PCMACodec are G.711, RFC 3551 section 6, under their static payload types. Web engines offer both, the
+// native ones know neither and answer with what else they were offered.
+func PCMUCodec() PayloadType { return PayloadType{ID: 0, Name: "PCMU", ClockRate: 8000, Channels: 1} }
+
+// PCMACodec is described with PCMUCodec.
+func PCMACodec() PayloadType { return PayloadType{ID: 8, Name: "PCMA", ClockRate: 8000, Channels: 1} }
 
 // NewNegotiator makes a Negotiator; it fails on a missing role or SSRC, on codecs with bad or equal numbers, and on
 // extensions that cannot be used.
@@ -79,31 +84,59 @@ func NewNegotiator(o NegotiatorOptions) (*Negotiator, error) {
 	if o.ExchangeID == nil {
 		o.ExchangeID = rand.Uint32
 	}
-	o.Codecs = slices.Clone(o.Codecs)
 	o.Extensions = slices.Clone(o.Extensions)
 	ids := map[int]bool{}
-	for i, c := range o.Codecs {
-		if !usablePayloadType(c.ID) || ids[c.ID] || c.Name == "" || c.ClockRate <= 0 {
-			return nil, fmt.Errorf("%w: codec %q with payload type %d", ErrNegotiator, c.Name, c.ID)
-		}
-		ids[c.ID] = true
-		o.Codecs[i].Parameters = maps.Clone(c.Parameters)
-		o.Codecs[i].Feedback = nil
-		if o.TransportCC {
-			o.Codecs[i].Feedback = []Feedback{{Type: feedbackTransCC}}
-		}
-	}
-	if o.TransportCC {
-		o.Extensions = append(o.Extensions, Extension{ID: transportCCID, URI: URITransportCC})
-	}
-	ids = map[int]bool{}
 	for _, e := range o.Extensions {
 		if e.URI == uriMID || !usableExtension(e.ID) || ids[e.ID] {
 			return nil, fmt.Errorf("%w: extension %d %s", ErrNegotiator, e.ID, e.URI)
 		}
 		ids[e.ID] = true
 	}
-	return &Negotiator{o: o, outgoing: Stream{SSRC: o.SSRC}}, nil
+	n := &Negotiator{o: o, outgoing: Stream{SSRC: o.SSRC}}
+	if err := n.Prefer(o.Codecs); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Prefer replaces the codecs, best first, as where the kind of peer has become known. It has no effect once an offer
+// of ours is under way or the codec is decided. The error is an ErrNegotiator; then nothing has changed.
+func (n *Negotiator) Prefer(codecs []PayloadType) error {
+	ids := map[int]bool{}
+	usable := make([]PayloadType, 0, len(codecs))
+	for _, c := range codecs {
+		if !usablePayloadType(c.ID) || ids[c.ID] || c.Name == "" || c.ClockRate <= 0 {
+			return fmt.Errorf("%w: codec %q with payload type %d", ErrNegotiator, c.Name, c.ID)
+		}
+		ids[c.ID] = true
+		c.Parameters = maps.Clone(c.Parameters)
+		c.Feedback = nil
+		usable = append(usable, c)
+	}
+	if len(usable) == 0 {
+		return fmt.Errorf("%w: no codec", ErrNegotiator)
+	}
+	if n.pending == "" && !n.decided {
+		n.o.Codecs = usable
+	}
+	return nil
+}
+
+// Codec returns the call's codec under our number; ok is false until it is decided.
+func (n *Negotiator) Codec() (codec PayloadType, ok bool) {
+	return clonePayloads(n.o.Codecs)[0], n.decided
+}
+
+// Open says whether an answer may still decide for one codec or another.
+func (n *Negotiator) Open() bool { return !n.decided && len(n.o.Codecs) > 1 }
+
+// Settle decides the codec before an answer has: it is the last one of ours, the one that every peer knows.
+func (n *Negotiator) Settle() { n.decide(len(n.o.Codecs) - 1) }
+
+func (n *Negotiator) decide(i int) {
+	if !n.decided {
+		n.decided, n.o.Codecs = true, []PayloadType{n.o.Codecs[i]}
+	}
 }
 
 // Offer returns the offer of our audio when one is due: a caller's at once, a callee's after it has answered the
@@ -159,56 +192,46 @@ func (n *Negotiator) echoes(m NegotiateChannels) bool {
 	return slices.ContainsFunc(m.Contents, func(c Content) bool { return c.SSRC == n.o.SSRC })
 }
 
-// accept takes the answer to our offer: what it says of our ssrc, in the answerer's order of preference.
+// accept takes the answer to our offer: what it says of our ssrc. What is sent is the best of ours that it holds, whatever
+// its order is: an offerer may send all of them.
 func (n *Negotiator) accept(m NegotiateChannels) {
 	n.settled = true
 	n.outgoing = Stream{SSRC: n.o.SSRC}
-	for _, c := range m.Contents {
-		if c.Type != TypeAudio || c.SSRC != n.o.SSRC {
-			continue
-		}
-		for _, p := range c.PayloadTypes {
-			i := slices.IndexFunc(n.o.Codecs, func(our PayloadType) bool { return our.ID == p.ID && sameCodec(our, p) })
-			if i >= 0 {
-				n.outgoing.Payloads = append(n.outgoing.Payloads, n.common(n.o.Codecs[i], p))
-			}
-		}
-		for _, our := range n.o.Extensions {
-			if slices.Contains(c.Extensions, our) {
-				n.outgoing.Extensions = append(n.outgoing.Extensions, our)
-			}
-		}
-		break
+	i := slices.IndexFunc(m.Contents, func(c Content) bool { return c.Type == TypeAudio && c.SSRC == n.o.SSRC })
+	if i < 0 {
+		return
 	}
-	n.outgoing.settle()
+	c := m.Contents[i]
+	n.outgoing.take(n.match(c.PayloadTypes, func(our, their PayloadType) bool { return our.ID == their.ID }))
+	for _, our := range n.o.Extensions {
+		if slices.Contains(c.Extensions, our) {
+			n.outgoing.Extensions = append(n.outgoing.Extensions, our)
+		}
+	}
 }
 
-// answer echoes the offered audio with the codecs and extensions that we know, under the offerer's numbers. Only the
-// first audio content is taken; video is refused by being left out.
+// answer echoes the offered audio with the call's codec and the extensions that we know, under the offerer's numbers.
+// Only the first audio content is taken; video is refused by being left out.
 func (n *Negotiator) answer(offer NegotiateChannels) NegotiateChannels {
 	answer := NegotiateChannels{ExchangeID: offer.ExchangeID}
 	n.incoming = Stream{}
-	var echo []PayloadType
-	for _, c := range offer.Contents {
-		if c.Type != TypeAudio || c.SSRC == 0 {
-			continue
-		}
-		n.incoming.SSRC = c.SSRC
-		n.incoming.Payloads = n.intersect(c.PayloadTypes)
-		echo = clonePayloads(n.incoming.Payloads)
-		for i := range echo { // as they say it: none and one are the same, but not to a comparison of texts
-			j := slices.IndexFunc(c.PayloadTypes, func(p PayloadType) bool { return p.ID == echo[i].ID })
-			echo[i].Channels = c.PayloadTypes[j].Channels
-		}
-		for _, e := range c.Extensions {
-			if usableExtension(e.ID) && slices.ContainsFunc(n.o.Extensions, func(our Extension) bool { return our.URI == e.URI }) {
-				n.incoming.Extensions = append(n.incoming.Extensions, e)
-			}
-		}
-		break
+	i := slices.IndexFunc(offer.Contents, func(c Content) bool { return c.Type == TypeAudio && c.SSRC != 0 })
+	if i < 0 {
+		return answer
 	}
-	n.incoming.settle()
+	c := offer.Contents[i]
+	n.incoming.SSRC = c.SSRC
+	n.incoming.take(n.match(c.PayloadTypes, func(_, their PayloadType) bool { return usablePayloadType(their.ID) }))
+	for _, e := range c.Extensions {
+		if usableExtension(e.ID) && slices.ContainsFunc(n.o.Extensions, func(our Extension) bool { return our.URI == e.URI }) {
+			n.incoming.Extensions = append(n.incoming.Extensions, e)
+		}
+	}
 	if n.incoming.Accepted {
+		echo := clonePayloads([]PayloadType{n.incoming.Payload})
+		// As they say it: no channels and one channel are the same, but not to a comparison of texts.
+		j := slices.IndexFunc(c.PayloadTypes, func(p PayloadType) bool { return p.ID == echo[0].ID })
+		echo[0].Channels = c.PayloadTypes[j].Channels
 		answer.Contents = []Content{{
 			Type: TypeAudio, SSRC: n.incoming.SSRC,
 			PayloadTypes: echo, Extensions: slices.Clone(n.incoming.Extensions),
@@ -217,47 +240,34 @@ func (n *Negotiator) answer(offer NegotiateChannels) NegotiateChannels {
 	return answer
 }
 
-// intersect lists the offered codecs that we know, in our order, with their numbers and our parameters.
-func (n *Negotiator) intersect(offered []PayloadType) []PayloadType {
-	var both []PayloadType
-	for _, our := range n.o.Codecs {
-		for _, p := range offered {
-			taken := slices.ContainsFunc(both, func(b PayloadType) bool { return b.ID == p.ID })
-			if usablePayloadType(p.ID) && sameCodec(our, p) && !taken {
-				both = append(both, n.common(our, p))
-				break
+// match finds the best codec of ours in a peer's list and decides for it; ok is false where there is none.
+func (n *Negotiator) match(list []PayloadType, usable func(our, their PayloadType) bool) (both PayloadType, ok bool) {
+	for i, our := range n.o.Codecs {
+		for _, their := range list {
+			if sameCodec(our, their) && usable(our, their) {
+				n.decide(i)
+				return n.common(our, their), true
 			}
 		}
 	}
-	return both
+	return PayloadType{}, false
 }
 
-// common is our codec as the peer knows it: its number and spelling, and of the feedback what both have.
+// common is our codec as the peer knows it: its number and spelling.
 func (n *Negotiator) common(our, their PayloadType) PayloadType {
-	c := PayloadType{
+	return PayloadType{
 		ID: their.ID, Name: their.Name, ClockRate: our.ClockRate, Channels: our.Channels,
 		Parameters: maps.Clone(our.Parameters),
 	}
-	for _, f := range our.Feedback {
-		if slices.Contains(their.Feedback, f) {
-			c.Feedback = append(c.Feedback, f)
-		}
-	}
-	return c
 }
 
-func (s *Stream) settle() {
-	if s.Accepted = len(s.Payloads) > 0; s.Accepted {
-		s.Payload = s.Payloads[0]
-	}
-}
+func (s *Stream) take(p PayloadType, ok bool) { s.Payload, s.Accepted = p, ok }
 
 func (s Stream) clone() Stream {
-	s.Payloads = clonePayloads(s.Payloads)
-	s.Extensions = slices.Clone(s.Extensions)
-	if len(s.Payloads) > 0 {
-		s.Payload = s.Payloads[0]
+	if s.Accepted {
+		s.Payload = clonePayloads([]PayloadType{s.Payload})[0]
 	}
+	s.Extensions = slices.Clone(s.Extensions)
 	return s
 }
 

@@ -87,7 +87,7 @@ func TestNegotiateCall(t *testing.T) {
 		}
 	}
 	for _, s := range []Stream{caller.Outgoing(), callee.Incoming()} {
-		if s.SSRC != 1 || !s.Accepted || !reflect.DeepEqual(s.Payload, OpusCodec()) || len(s.Payloads) != 1 {
+		if s.SSRC != 1 || !s.Accepted || !reflect.DeepEqual(s.Payload, OpusCodec()) {
 			t.Errorf("caller to callee is %+v", s)
 		}
 	}
@@ -99,8 +99,7 @@ func TestNegotiateCall(t *testing.T) {
 }
 
 func TestNegotiateAnswer(t *testing.T) {
-	pcma := PayloadType{ID: 8, Name: "PCMA", ClockRate: 8000, Channels: 1}
-	pcmu := PayloadType{ID: 0, Name: "PCMU", ClockRate: 8000, Channels: 1}
+	pcma, pcmu := PCMACodec(), PCMUCodec()
 	numbered := func(p PayloadType, id int, name string) PayloadType {
 		p.ID, p.Name = id, name
 		return p
@@ -109,8 +108,6 @@ func TestNegotiateAnswer(t *testing.T) {
 		p.Channels = 0
 		return p
 	}
-	withFeedback := OpusCodec()
-	withFeedback.Feedback = []Feedback{{Type: "transport-cc"}}
 	video := Content{Type: TypeVideo, SSRC: 333, PayloadTypes: []PayloadType{{ID: 100, Name: "VP8", ClockRate: 90000}}}
 	for _, c := range []struct {
 		name     string
@@ -119,15 +116,12 @@ func TestNegotiateAnswer(t *testing.T) {
 		want     []Content
 	}{
 		{"native", NegotiatorOptions{}, nativeOffer("").Contents, []Content{audio(theirSSRC, OpusCodec())}},
-		{"native, transport-cc", NegotiatorOptions{TransportCC: true}, nativeOffer("").Contents, []Content{{
-			Type: TypeAudio, SSRC: theirSSRC, PayloadTypes: []PayloadType{withFeedback}, Extensions: []Extension{{3, URITransportCC}},
-		}}},
 		{"web", NegotiatorOptions{}, webOffer("").Contents, []Content{audio(theirSSRC, OpusCodec())}},
 		{"web, level", NegotiatorOptions{Extensions: []Extension{{7, URIAudioLevel}}}, webOffer("").Contents, []Content{{
 			Type: TypeAudio, SSRC: theirSSRC, PayloadTypes: []PayloadType{OpusCodec()}, Extensions: []Extension{{1, URIAudioLevel}},
 		}}},
 		{"our preference", NegotiatorOptions{Codecs: []PayloadType{pcma, OpusCodec(), pcmu}}, webOffer("").Contents,
-			[]Content{audio(theirSSRC, unsaid(pcma), OpusCodec(), unsaid(pcmu))}},
+			[]Content{audio(theirSSRC, unsaid(pcma))}},
 		{"their number and spelling", NegotiatorOptions{}, []Content{audio(theirSSRC, numbered(OpusCodec(), 109, "OPUS"))},
 			[]Content{audio(theirSSRC, numbered(OpusCodec(), 109, "OPUS"))}},
 		{"camera", NegotiatorOptions{}, []Content{video, audio(theirSSRC, OpusCodec())}, []Content{audio(theirSSRC, OpusCodec())}},
@@ -155,13 +149,12 @@ func TestNegotiateAnswer(t *testing.T) {
 				if !in.Accepted {
 					continue
 				}
-				if in.SSRC != theirSSRC || len(in.Payloads) != len(c.want[0].PayloadTypes) || !reflect.DeepEqual(in.Payload, in.Payloads[0]) {
+				if in.SSRC != theirSSRC || len(c.want[0].PayloadTypes) != 1 {
 					t.Errorf("%v: incoming is %+v", role, in)
 				}
-				for i, p := range in.Payloads {
-					if w := c.want[0].PayloadTypes[i]; p.ID != w.ID || p.Name != w.Name || p.ClockRate != w.ClockRate || p.Channels != max(w.Channels, 1) {
-						t.Errorf("%v: incoming payload is %+v", role, p)
-					}
+				p, w := in.Payload, c.want[0].PayloadTypes[0]
+				if p.ID != w.ID || p.Name != w.Name || p.ClockRate != w.ClockRate || p.Channels != max(w.Channels, 1) {
+					t.Errorf("%v: incoming payload is %+v", role, p)
 				}
 				if n.Outgoing().Accepted {
 					t.Error("outgoing is accepted")
@@ -263,15 +256,14 @@ func TestNegotiateStray(t *testing.T) {
 func TestNegotiatorOptions(t *testing.T) {
 	opus := OpusCodec()
 	for name, o := range map[string]NegotiatorOptions{
-		"no role":           {SSRC: 1},
-		"no ssrc":           {Role: Caller},
-		"equal numbers":     {Role: Caller, SSRC: 1, Codecs: []PayloadType{opus, opus}},
-		"number of RTCP":    {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 80, Name: "x", ClockRate: 1}}},
-		"no name":           {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 8, ClockRate: 1}}},
-		"mid":               {Role: Caller, SSRC: 1, Extensions: []Extension{{4, uriMID}}},
-		"extension 15":      {Role: Caller, SSRC: 1, Extensions: []Extension{{15, URIAudioLevel}}},
-		"equal extensions":  {Role: Caller, SSRC: 1, Extensions: []Extension{{1, "a"}, {1, "b"}}},
-		"taken extension 3": {Role: Caller, SSRC: 1, TransportCC: true, Extensions: []Extension{{3, "a"}}},
+		"no role":          {SSRC: 1},
+		"no ssrc":          {Role: Caller},
+		"equal numbers":    {Role: Caller, SSRC: 1, Codecs: []PayloadType{opus, opus}},
+		"number of RTCP":   {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 80, Name: "x", ClockRate: 1}}},
+		"no name":          {Role: Caller, SSRC: 1, Codecs: []PayloadType{{ID: 8, ClockRate: 1}}},
+		"mid":              {Role: Caller, SSRC: 1, Extensions: []Extension{{4, uriMID}}},
+		"extension 15":     {Role: Caller, SSRC: 1, Extensions: []Extension{{15, URIAudioLevel}}},
+		"equal extensions": {Role: Caller, SSRC: 1, Extensions: []Extension{{1, "a"}, {1, "b"}}},
 	} {
 		if _, err := NewNegotiator(o); !errors.Is(err, ErrNegotiator) {
 			t.Errorf("%s: %v", name, err)
@@ -284,5 +276,94 @@ func TestNegotiatorOptions(t *testing.T) {
 	offer, ok := n.Offer()
 	if m, err := Marshal(offer); !ok || err != nil || len(offer.ExchangeID) == 0 {
 		t.Errorf("%s, %v", m, err)
+	}
+}
+
+// g711 is what is preferred towards a web client.
+func g711() []PayloadType { return []PayloadType{PCMUCodec(), PCMACodec(), OpusCodec()} }
+
+func names(c []Content) (list []string) {
+	for _, p := range c[0].PayloadTypes {
+		list = append(list, p.Name)
+	}
+	return list
+}
+
+// TestNegotiateG711 follows the offers and answers of web and native engines, as captured, where we prefer G.711.
+func TestNegotiateG711(t *testing.T) {
+	echo := func(offer NegotiateChannels, codecs ...PayloadType) NegotiateChannels {
+		return NegotiateChannels{ExchangeID: offer.ExchangeID, Contents: []Content{audio(offer.Contents[0].SSRC, codecs...)}}
+	}
+	t.Run("web caller", func(t *testing.T) {
+		n := negotiator(t, NegotiatorOptions{Role: Callee})
+		if err := n.Prefer(g711()); err != nil {
+			t.Fatal(err)
+		}
+		answer, _ := n.Handle(webOffer("1"))
+		offer, _ := n.Offer()
+		if !reflect.DeepEqual(names(answer.Contents), []string{"PCMU"}) || !reflect.DeepEqual(names(offer.Contents), []string{"PCMU"}) {
+			t.Fatalf("answer %+v, offer %+v", answer, offer)
+		}
+		n.Handle(echo(offer, PCMUCodec()))
+		if out := n.Outgoing(); !out.Accepted || out.Payload.ID != 0 || n.Incoming().Payload.ID != 0 {
+			t.Errorf("outgoing %+v, incoming %+v", out, n.Incoming())
+		}
+	})
+	for name, c := range map[string]struct {
+		answer []PayloadType // to our offer
+		offer  NegotiateChannels
+		want   string
+	}{
+		"web callee":                {g711(), webOffer("2"), "PCMU"},
+		"web callee, Opus first":    {[]PayloadType{OpusCodec(), PCMACodec(), PCMUCodec()}, webOffer("2"), "PCMU"},
+		"web callee without mu-law": {[]PayloadType{OpusCodec(), PCMACodec()}, webOffer("2"), "PCMA"},
+		"native callee":             {[]PayloadType{OpusCodec()}, nativeOffer("2"), "opus"},
+		"Opus answer, web offer":    {[]PayloadType{OpusCodec()}, webOffer("2"), "opus"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := negotiator(t, NegotiatorOptions{Role: Caller, Codecs: g711()})
+			offer, _ := n.Offer()
+			if !reflect.DeepEqual(names(offer.Contents), []string{"PCMU", "PCMA", "opus"}) {
+				t.Fatalf("offer %+v", offer)
+			}
+			if _, ok := n.Codec(); ok {
+				t.Error("decided without an answer")
+			}
+			n.Handle(echo(offer, c.answer...))
+			answer, _ := n.Handle(c.offer)
+			codec, ok := n.Codec()
+			if !ok || codec.Name != c.want || !reflect.DeepEqual(names(answer.Contents), []string{c.want}) {
+				t.Errorf("decided %t for %+v, answer %+v", ok, codec, answer)
+			}
+			if out, in := n.Outgoing(), n.Incoming(); out.Payload.Name != c.want || in.Payload.Name != c.want {
+				t.Errorf("outgoing %+v, incoming %+v", out, in)
+			}
+		})
+	}
+}
+
+func TestNegotiatorPrefer(t *testing.T) {
+	n := negotiator(t, NegotiatorOptions{Role: Caller})
+	if err := n.Prefer(nil); !errors.Is(err, ErrNegotiator) {
+		t.Errorf("no codec: %v", err)
+	}
+	if err := n.Prefer([]PayloadType{PCMUCodec(), PCMUCodec()}); !errors.Is(err, ErrNegotiator) {
+		t.Errorf("twice the same: %v", err)
+	}
+	offer, _ := n.Offer()
+	if err := n.Prefer(g711()); err != nil {
+		t.Fatal(err)
+	}
+	all := NegotiateChannels{ExchangeID: offer.ExchangeID, Contents: []Content{audio(ourSSRC, g711()...)}}
+	if n.Handle(all); n.Outgoing().Payload.Name != "opus" {
+		t.Errorf("%+v is sent, which was not offered", n.Outgoing().Payload)
+	}
+
+	n = negotiator(t, NegotiatorOptions{Role: Caller, Codecs: g711()})
+	offer, _ = n.Offer()
+	n.Settle()
+	all.ExchangeID = offer.ExchangeID
+	if n.Handle(all); n.Outgoing().Payload.Name != "opus" {
+		t.Errorf("%+v is sent after Opus was settled", n.Outgoing().Payload)
 	}
 }

@@ -301,14 +301,13 @@ func (n *OfferAnswer) settle(theirs Description) {
 			n.codecs = known // a number means one thing in the whole bundle
 		}
 		if n.agreed[i].ours && s.Direction.Receives() {
-			n.outgoing.Payloads = n.preferred(s.Codecs)
+			n.outgoing.take(first(n.preferred(s.Codecs)))
 		}
 		if s.Direction.Sends() && s.SSRC != 0 && n.incoming.SSRC == 0 {
-			n.incoming.SSRC, n.incoming.Payloads = s.SSRC, n.intersect(s.Codecs)
+			n.incoming.SSRC = s.SSRC
+			n.incoming.take(first(n.intersect(s.Codecs)))
 		}
 	}
-	n.outgoing.settle()
-	n.incoming.settle()
 }
 
 // intersect lists the peer's codecs that we know, in our order; preferred, in its own.
@@ -334,6 +333,14 @@ func (n *OfferAnswer) preferred(theirs []PayloadType) []PayloadType {
 		}
 	}
 	return both
+}
+
+// first is the best of a list.
+func first(list []PayloadType) (best PayloadType, ok bool) {
+	if len(list) == 0 {
+		return PayloadType{}, false
+	}
+	return list[0], true
 }
 
 func commonCodec(our, their PayloadType) PayloadType {
