@@ -10,7 +10,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/tgtrunk/tgtrunk/media/tone"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
 )
@@ -68,6 +67,8 @@ func TestPagesAlone(t *testing.T) {
 			}
 		}
 	}()
+	callee.Begin()
+	caller.Begin()
 	for hz, p := range map[float64]*Page{440: callee, 1000: caller} {
 		if err := p.AwaitTone(ctx, hz); err != nil {
 			t.Error(err)
@@ -78,5 +79,4 @@ func TestPagesAlone(t *testing.T) {
 			}
 		}
 	}
-	_ = tone.RMS
 }

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	window = Rate / 2 // samples that are judged together
+	window = Rate // samples that are judged together
 	pure   = 0.9      // a jitter buffer that stretches tones leaves this at least
 )
 
-// AwaitTone waits until half a second of what the page has just heard is a tone of that frequency.
+// AwaitTone waits until a second of what the page has just heard is a tone of that frequency.
 func (p *Page) AwaitTone(ctx context.Context, hz float64) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -21,7 +21,7 @@ func (p *Page) AwaitTone(ctx context.Context, hz float64) error {
 	best, heard := 0.0, []int16(nil)
 	for {
 		heard = p.Heard()
-		for ; from+window <= len(heard); from += window / 2 {
+		for ; from+window <= len(heard); from += window / 4 {
 			if best = max(best, tone.Purity(heard[from:from+window], Rate, hz)); best > pure {
 				return nil
 			}

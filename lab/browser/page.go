@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Event is something that happened in the page. Kind says what, and which of the other fields are set:
-// "microphone", it is open; "sent" and "got", Message; "state", the RTCPeerConnection's State; "answered", our answer came to
+// "ready", the page is there; "microphone", it is open; "sent" and "got", Message; "state", the RTCPeerConnection's State; "answered", our answer came to
 // its offer and Echoed its ssrc; "silent", it answered and has no audio of its own to offer; "channel", the data channel
 // ID and Label are open; "media", the other side is Muted or not; "route", Route; "refused", the web client would have
 // dropped something for that Reason.
@@ -85,8 +85,8 @@ type Page struct {
 	pcm     []int16
 }
 
-// Open starts Chromium with a page that carries a call, and returns when the page is there. It must be closed. The error
-// is ErrNotInstalled, or carries the last lines of Chromium.
+// Open starts Chromium with a page for a call, and returns when the page is there. It must be closed. The error is
+// ErrNotInstalled, or carries the last lines of Chromium.
 func Open(ctx context.Context, o Options) (*Page, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -106,15 +106,14 @@ func Open(ctx context.Context, o Options) (*Page, error) {
 	if p.browser, err = startChromium("http://" + listener.Addr().String() + "/"); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	p.order(p.begin())
 	if err := p.ready(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-// begin is the first order.
-func (p *Page) begin() any {
+// Begin joins the call: a caller calls as soon as its microphone is open. It is the first thing to be done with a page.
+func (p *Page) Begin() {
 	type server struct {
 		URLs       string `json:"urls"`
 		Username   string `json:"username,omitempty"`
@@ -134,10 +133,10 @@ func (p *Page) begin() any {
 	if p.o.Role == signaling.Caller {
 		role = "caller"
 	}
-	return map[string]any{
+	p.order(map[string]any{
 		"order": "begin", "role": role, "key": hex.EncodeToString(p.o.Key[:]), "p2p": p.o.P2P, "servers": servers,
 		"tone": p.o.Tone, "microphone_ms": p.o.Microphone.Milliseconds(),
-	}
+	})
 }
 
 // ready waits for the page's first sign of life.
@@ -155,6 +154,9 @@ func (p *Page) Receive(packet []byte) {
 
 // Mute turns the microphone to silence and tells the other side, or undoes both.
 func (p *Page) Mute(muted bool) { p.order(map[string]any{"order": "mute", "muted": muted}) }
+
+// Leave ends the page's connection as a tab that is closed does.
+func (p *Page) Leave() { p.order(map[string]any{"order": "leave"}) }
 
 // Route asks the browser which way the call takes.
 func (p *Page) Route(ctx context.Context) (Route, error) {

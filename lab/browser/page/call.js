@@ -55,6 +55,8 @@ export class Call {
     this.#tellState();
   }
 
+  leave() { this.#pc.close(); }
+
   // route says which candidates carry the call.
   async route() {
     const stats = await this.#pc.getStats();
@@ -182,7 +184,6 @@ export class Call {
       this.#tell({ kind: 'channel', id: channel.id, label: channel.label });
       this.#tellState();
     };
-    if (channel.readyState === 'open') channel.onopen();
     channel.onmessage = ({ data }) => this.take(JSON.parse(data));
   }
 

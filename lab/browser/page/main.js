@@ -74,6 +74,7 @@ orders.onmessage = ({ data }) => work(async () => {
     case 'begin': current = await begin(order); return;
     case 'signaling': return current.sctp.receive(unhex(order.packet));
     case 'mute': return current.call.mute(order.muted);
+    case 'leave': return current.call.leave();
     case 'route': return tell({ kind: 'route', route: await current.call.route() });
   }
 });
