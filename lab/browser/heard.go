@@ -10,7 +10,7 @@ import (
 
 const (
 	window = Rate // samples that are judged together
-	pure   = 0.9      // a jitter buffer that stretches tones leaves this at least
+	pure   = 0.9  // a jitter buffer that stretches tones leaves this at least
 )
 
 // AwaitTone waits until a second of what the page has just heard is a tone of that frequency.
