@@ -43,7 +43,7 @@ type NegotiatorOptions struct {
 type Negotiator struct {
 	o        NegotiatorOptions
 	pending  string   // exchange of our offer that waits for its answer; empty: none
-	settled  bool     // our offer was answered, accepted or not
+	settled  string   // exchange of our offer that was answered, accepted or not; empty: none
 	dropped  []string // exchanges of ours that lost against the caller's offer
 	answered []string // exchanges of the peer that we answered
 	outgoing Stream
@@ -110,7 +110,7 @@ func NewNegotiator(o NegotiatorOptions) (*Negotiator, error) {
 // caller's first offer, either one only until it has been answered. ok is false when nothing is to be sent now. The
 // offer may be held back by not calling Offer.
 func (n *Negotiator) Offer() (offer NegotiateChannels, ok bool) {
-	if n.pending != "" || n.settled || n.o.Role == Callee && len(n.answered) == 0 {
+	if n.pending != "" || n.settled != "" || n.o.Role == Callee && len(n.answered) == 0 {
 		return NegotiateChannels{}, false
 	}
 	n.pending = strconv.FormatUint(uint64(n.o.ExchangeID()), 10)
@@ -134,7 +134,7 @@ func (n *Negotiator) Handle(m NegotiateChannels) (answer NegotiateChannels, repl
 			n.accept(m)
 		}
 		return NegotiateChannels{}, false
-	case slices.Contains(n.answered, m.ExchangeID), n.echoes(m):
+	case slices.Contains(n.answered, m.ExchangeID), m.ExchangeID == n.settled, n.echoes(m):
 		return NegotiateChannels{}, false
 	}
 	if n.pending != "" {
@@ -161,7 +161,7 @@ func (n *Negotiator) echoes(m NegotiateChannels) bool {
 
 // accept takes the answer to our offer: what it says of our ssrc, in the answerer's order of preference.
 func (n *Negotiator) accept(m NegotiateChannels) {
-	n.settled = true
+	n.settled = m.ExchangeID
 	n.outgoing = Stream{SSRC: n.o.SSRC}
 	for _, c := range m.Contents {
 		if c.Type != TypeAudio || c.SSRC != n.o.SSRC {

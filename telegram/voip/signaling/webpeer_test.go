@@ -30,6 +30,9 @@ type webPeer struct {
 	got      []string
 	broken   []string // what it would have dropped silently
 	answered int      // INIT ACK that came
+	heard    bool     // DATA has come in this association
+	late     int      // INIT and INIT ACK after that, each of which may be the end of the call
+	largest  uint32   // sequence number of the cipher
 }
 
 func newWebPeer(role Role, out func([]byte)) *webPeer {
@@ -133,10 +136,21 @@ func (w *webPeer) chunk(c sctpChunk) {
 		w.data(c)
 	case chunkAbort:
 		w.broken = append(w.broken, "aborted")
+	case chunkHeartbeat:
+		w.emit(w.peerTag, append(sctpChunk{chunkHeartbeat + 1}, c[1:]...))
+	default: // I-DATA would be dropped; FORWARD TSN, RE-CONFIG and SHUTDOWN have no effect on a web engine
+		w.broken = append(w.broken, fmt.Sprintf("chunk of type %d", c.kind()))
 	}
 }
 
-func (w *webPeer) meet(c sctpChunk) { w.peerTag, w.expected = c.initTag(), c.initTSN() }
+func (w *webPeer) meet(c sctpChunk) {
+	if w.peerTag != c.initTag() {
+		w.heard = false
+	} else if w.heard {
+		w.late++
+	}
+	w.peerTag, w.expected = c.initTag(), c.initTSN()
+}
 
 func (w *webPeer) established() {
 	w.up = true
@@ -148,11 +162,16 @@ func (w *webPeer) data(c sctpChunk) {
 		w.broken = append(w.broken, "foreign DATA")
 		return
 	}
+	w.heard = w.heard || c.tsn() == w.expected
 	w.early[c.tsn()] = bytes.Clone(c[dataHeader:])
 	for w.early[w.expected] != nil {
 		w.established()
-		_, body, err := w.cipher.Open(w.early[w.expected])
+		seq, body, err := w.cipher.Open(w.early[w.expected])
 		if err == nil {
+			if seq == 0 || seq&^seqCounter != 0 || seq <= w.largest {
+				w.broken = append(w.broken, fmt.Sprintf("sequence number %#x after %#x", seq, w.largest))
+			}
+			w.largest = max(w.largest, seq)
 			text, _ := inflate(body)
 			w.got = append(w.got, string(text))
 		}
@@ -177,7 +196,7 @@ func (w *webPeer) reset(abort bool) {
 	if abort {
 		w.emit(w.peerTag, sctpChunk{chunkAbort, 0, 0, 4})
 	}
-	w.up, w.peerTag, w.initAt, w.retries = false, 0, time.Time{}, 0
+	w.up, w.peerTag, w.initAt, w.retries, w.heard = false, 0, time.Time{}, 0, false
 	w.ssn, w.tsn, w.queue, w.early = 0, 5000, nil, map[uint32][]byte{}
 	w.tag++
 }
