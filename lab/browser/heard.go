@@ -18,9 +18,9 @@ func (p *Page) AwaitTone(ctx context.Context, hz float64) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	from := len(p.Heard())
-	best, heard := 0.0, []int16(nil)
+	best := 0.0
 	for {
-		heard = p.Heard()
+		heard := p.Heard()
 		for ; from+window <= len(heard); from += window / 4 {
 			if best = max(best, tone.Purity(heard[from:from+window], Rate, hz)); best > pure {
 				return nil

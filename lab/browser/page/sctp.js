@@ -143,7 +143,7 @@ export class SCTP {
         return;
       }
       case COOKIE_ECHO:
-        if (body.join() !== this.#cookie) return this.#refuse('bad cookie');
+        if (body.join() !== this.#cookie) return; // of an INIT before the last one: more may have waited for the page
         this.#emit(this.#peerTag, chunk(COOKIE_ACK, 0, new Uint8Array(0)));
         return this.#open();
       case COOKIE_ACK:

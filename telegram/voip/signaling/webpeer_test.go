@@ -24,6 +24,8 @@ type webPeer struct {
 	expected uint32
 	early    map[uint32][]byte
 	cookie   []byte
+	cookies  uint32    // made so far: each INIT gets another one, and only the latest is taken back
+	stale    int       // former ones that came back
 	initAt   time.Time // zero: none sent
 	retries  int
 	queue    [][]byte
@@ -110,7 +112,8 @@ func (w *webPeer) chunk(c sctpChunk) {
 		if w.initAt.IsZero() {
 			w.initAt = time.Now()
 		}
-		w.cookie = binary.BigEndian.AppendUint32([]byte("0123456789ab"), w.peerTag)
+		w.cookies++
+		w.cookie = binary.BigEndian.AppendUint32([]byte("0123456789ab"), w.cookies)
 		ack := append(w.init(chunkInitAck), 0, paramCookie, 0, 20)
 		ack = append(ack, w.cookie...)
 		ack[3] = byte(len(ack))
@@ -125,7 +128,7 @@ func (w *webPeer) chunk(c sctpChunk) {
 		})
 	case chunkCookieEcho:
 		if !bytes.Equal(c[4:], w.cookie) {
-			w.broken = append(w.broken, "bad cookie")
+			w.stale++
 			return
 		}
 		w.emit(w.peerTag, sctpChunk{chunkCookieAck, 0, 0, 4})

@@ -91,6 +91,58 @@ func TestWebGetsNoLateHandshake(t *testing.T) {
 	}
 }
 
+// TestWebTakesOnlyItsLatestCookie: a web callee that joins late finds our INIT several times, answers each with another
+// cookie and takes only the last one back. The handshake is done at the first try all the same.
+func TestWebTakesOnlyItsLatestCookie(t *testing.T) {
+	for _, timers := range []SCTPTimers{{}, {Init: 400 * time.Millisecond, Cookie: 400 * time.Millisecond, MaxBackoff: 750 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			n := &network{delay: 50 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
+			s := &side{}
+			var w *webPeer
+			w = newWebPeer(Callee, func(p []byte) { n.carry(ctx, p, func(p []byte) { s.Receive(p) }, nil) })
+			var mu sync.Mutex
+			var parked [][]byte
+			joined := false
+			var err error
+			s.Channel, err = Open(Config{Version: "13.0.0", Role: Caller, Key: vectorKey(), Deliver: s.deliver, Timers: timers, Transmit: func(p []byte) {
+				mu.Lock()
+				defer mu.Unlock()
+				if !joined {
+					parked = append(parked, p)
+					return
+				}
+				n.carry(ctx, p, w.receive, nil)
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var group sync.WaitGroup
+			group.Go(func() { _ = s.Run(ctx) })
+			_ = s.Send([]byte(message(0)))
+			time.Sleep(4 * time.Second)
+			mu.Lock()
+			joined = true
+			if len(parked) < 2 {
+				t.Errorf("%d INIT in 4 s", len(parked))
+			}
+			for _, p := range parked {
+				n.carry(ctx, p, w.receive, nil)
+			}
+			mu.Unlock()
+			time.Sleep(500 * time.Millisecond)
+			got, broken := w.received()
+			wantAll(t, "web", got, 1)
+			if w.cookies != uint32(len(parked)) || len(broken) > 0 || w.late > 0 || s.Stats().Associations != 1 {
+				t.Errorf("%d cookies, refused %v, late %d, %+v", w.cookies, broken, w.late, s.Stats())
+			}
+			cancel()
+			group.Wait()
+		})
+	}
+}
+
 // TestWebIsNeverDropped: what a web engine sends it sends once. All of it is delivered, be it a burst, or from before Run.
 func TestWebIsNeverDropped(t *testing.T) {
 	const count = 400
