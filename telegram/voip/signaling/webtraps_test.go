@@ -100,8 +100,7 @@ func TestWebTakesOnlyItsLatestCookie(t *testing.T) {
 			defer cancel()
 			n := &network{delay: 50 * time.Millisecond, random: rand.New(rand.NewPCG(1, 1))}
 			s := &side{}
-			var w *webPeer
-			w = newWebPeer(Callee, func(p []byte) { n.carry(ctx, p, func(p []byte) { s.Receive(p) }, nil) })
+			w := newWebPeer(Callee, func(p []byte) { n.carry(ctx, p, func(p []byte) { s.Receive(p) }, nil) })
 			var mu sync.Mutex
 			var parked [][]byte
 			joined := false
