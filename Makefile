@@ -5,18 +5,18 @@ FUZZTIME  ?= 1m
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.14.0
 SUDO      := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test race lint fuzz bench build deps tidy clean
+.PHONY: demo test race lint fuzz bench build deps chromium tidy clean
 
 demo: build ## play a script of calls between a real Asterisk and a simulated Telegram, and judge every one
 	./bin/tgtrunk demo $(DEMO_FLAGS)
 
 # One package after the other: the tests keep time, and an Asterisk beside them wants a core.
-test: deps ## every test, the ones on a real Asterisk included
+test: deps chromium ## every test, the ones on a real Asterisk and with a real browser included
 	@echo "building (the Telegram types take a few minutes to compile the first time)"
 	$(GO) vet ./...
 	$(GO) test -p 1 -timeout 20m ./...
 
-race: deps ## the same under the race detector (slow: the Telegram types are compiled once more)
+race: deps chromium ## the same under the race detector (slow: the Telegram types are compiled once more)
 	$(GO) test -race -p 1 -timeout 40m ./...
 
 bench: build ## CPU, memory, latency and set-up time of the service under calls; nothing is asserted
@@ -45,6 +45,16 @@ deps: ## libopus, by apt, unless it is there
 	@if [ ! -e /usr/include/opus/opus.h ]; then \
 	  echo "installing libopus-dev"; \
 	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends libopus-dev; \
+	fi
+
+chromium: ## a browser for the calls with web clients, by apt, unless one is there
+	@if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then \
+	  if command -v apt-get >/dev/null; then \
+	    echo "installing chromium (120 MB, for tests only)"; \
+	    $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends chromium; \
+	  else \
+	    echo "chromium is not installed: the tests with a browser are skipped"; \
+	  fi; \
 	fi
 
 tidy:

@@ -21,7 +21,7 @@ const module = "github.com/tgtrunk/tgtrunk"
 const anything = "..."
 
 // forTests are packages that no code imports but tests, by their full name.
-var forTests = []string{"bridge/trunktest", "telegram/cloud/tdjson"}
+var forTests = []string{"bridge/trunktest", "telegram/cloud/tdjson", "lab/browser"}
 
 // room is what the code of one folder, and of the folders below it that are no room of their own, may import from the
 // module. A name that ends with /... stands for a room with all below it.
@@ -60,6 +60,7 @@ var homes = map[string][]string{
 	"github.com/gotd":              {"telegram"},
 	"github.com/pion":              {"telegram/voip", "telegram/cloud"},
 	"github.com/pion/rtp":          {"telegram/voip", "telegram/cloud", "media"},
+	"github.com/pion/turn":         {"telegram/voip", "telegram/cloud", "lab/browser"},
 	"github.com/emiago/sipgo":      {"lab"},
 	"github.com/spf13/cobra":       {"cmd"},
 	"github.com/mdp/qrterminal":    {"cmd"},

@@ -93,3 +93,10 @@ func reachable(paths []string) bool {
 	}
 	return true
 }
+
+// KillGroup ends the child and the children it has, without asking, and returns when the child has been reaped. It may
+// be called when the child has ended by itself and left children behind.
+func (p *Process) KillGroup() {
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL)
+	<-p.done
+}

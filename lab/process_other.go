@@ -15,3 +15,6 @@ func ownGroup(*exec.Cmd) {}
 func StartProcess(*exec.Cmd) (*Process, error) { return nil, errNotLinux }
 
 func unprivileged(*exec.Cmd, string, ...string) error { return errNotLinux }
+
+// KillGroup is never called where no child can be started.
+func (p *Process) KillGroup() { p.Kill() }

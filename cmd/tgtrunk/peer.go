@@ -37,7 +37,7 @@ func newPeerCommand() *cobra.Command {
 		Long: `Run the bare call engine, one side of one call, to try it against another one.
 
 Every line of input and output is a JSON object. {"signaling":"<hex>"} is a signalling packet, in both directions;
-{"stop":true} or the end of input ends the call. Output also has {"event":"state","state":"connecting"}, then
+{"mute":true} tells the other side that we are silent; {"stop":true} or the end of input ends the call. Output also has {"event":"state","state":"connecting"}, then
 established, reconnecting or failed, {"event":"peer","muted":true} and, last, {"event":"final",…} with the figures.
 Lines with "event" may be fed to the other side: it skips them.`,
 		Args: cobra.NoArgs,

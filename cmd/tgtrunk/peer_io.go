@@ -31,11 +31,12 @@ const (
 // peerLine is a line of input.
 type peerLine struct {
 	Signaling json.RawMessage `json:"signaling"` // a string; in lines with an event, whatever it is
+	Mute      *bool           `json:"mute"`
 	Stop      bool            `json:"stop"`
 	Event     string          `json:"event"`
 }
 
-var errLine = errors.New(`want {"signaling":"<hex>"} or {"stop":true}`)
+var errLine = errors.New(`want {"signaling":"<hex>"}, {"mute":true} or {"stop":true}`)
 
 // readLines feeds the engine until the input ends or says stop. A bad line is reported and skipped.
 func readLines(in io.Reader, complain io.Writer, engine *voip.Engine) {
@@ -76,6 +77,8 @@ func takeLine(line []byte, engine *voip.Engine) (stop bool, err error) {
 			return false, err
 		}
 		engine.Receive(packet)
+	case l.Mute != nil:
+		engine.SetMuted(*l.Mute)
 	case !l.Stop:
 		return false, errLine
 	}

@@ -125,6 +125,8 @@ func TestPeerInput(t *testing.T) {
 		"stop":         {`{"stop":true}` + "\n" + `not read any more`, ""},
 		"end":          {"", ""},
 		"no newline":   {`{"stop":true}`, ""},
+		"mute":         {`{"mute":true}` + "\n" + `{"mute":false}` + "\n", ""},
+		"no mute":      {`{"mute":"yes"}` + "\n", "input line 1 skipped: want"},
 		"foreign line": {`{"event":"state","state":"established"}` + "\n", ""},
 		"no json":      {"hello\n" + `{"stop":true}` + "\n", "input line 1 skipped: want"},
 		"odd hex":      {"\n" + `{"signaling":"abc"}` + "\n", "input line 2 skipped: want"},

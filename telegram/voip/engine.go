@@ -174,8 +174,8 @@ func (e *Engine) SetMuted(muted bool) {
 }
 
 // RestartICE looks for a new path to the peer, as after a change of our own network; audio goes on on the old one until
-// there is another. It does nothing before the call is established or while a restart is under way. The native engines
-// answer it, and a web engine as caller may; a web callee does not, and the call would be lost.
+// there is another. It does nothing before the call is established or while a restart is under way, and nothing towards
+// a web engine, which would not follow.
 func (e *Engine) RestartICE() {
 	select {
 	case e.again <- struct{}{}:

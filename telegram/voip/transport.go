@@ -99,9 +99,14 @@ func (s *session) restart(peer credentials) error {
 	return s.join()
 }
 
-// beginRestart restarts ICE on our part; the peer's answer completes it.
+// beginRestart restarts ICE on our part; the peer's answer completes it. A web engine takes new credentials only
+// with a new exchange of channels, which a web callee refuses and a web caller is not owed: there the old path stays.
 func (s *session) beginRestart() error {
 	if !s.phase.established || s.phase.restarting {
+		return nil
+	}
+	if s.signal.channel.Peer() == signaling.PeerWeb {
+		s.log.Info("ice is not restarted: the peer is a web client")
 		return nil
 	}
 	s.log.Info("restarting ice")

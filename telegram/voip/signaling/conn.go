@@ -43,6 +43,7 @@ type tracker struct {
 	peerTag uint32    // what ours carry; 0: not known yet
 	initAt  time.Time // when the peer's INIT came last
 	cookie  []byte    // of our INIT ACK
+	theirs  []byte    // cookie of the latest INIT ACK, of a web engine
 	echoed  bool      // we sent COOKIE ECHO
 	opened  bool      // a packet that ends the handshake has gone to pion
 	proved  bool      // the peer has sent DATA or SACK
@@ -86,10 +87,46 @@ func (c *conn) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	resent := c.seen.note(p)
-	if !c.pace.note(b, time.Now()) {
-		c.post(bytes.Clone(b), resent)
+	packet := c.seen.renewed(p, b)
+	if !c.pace.note(packet, time.Now()) {
+		c.post(bytes.Clone(packet), resent)
 	}
 	return len(b), nil
+}
+
+// renewed returns the packet to send in the place of b, whose content p is: a web engine makes a new cookie whenever an
+// INIT comes and takes only the latest back, but pion echoes the first one.
+func (s *tracker) renewed(p sctpPacket, b []byte) []byte {
+	if s.theirs == nil || !p.has(chunkCookieEcho) {
+		return b
+	}
+	q := sctpPacket{tag: p.tag}
+	for _, chunk := range p.chunks {
+		if chunk.kind() == chunkCookieEcho {
+			chunk = echo(s.theirs)
+		}
+		q.chunks = append(q.chunks, chunk)
+	}
+	return q.bytes()
+}
+
+// echo makes a COOKIE ECHO.
+func echo(cookie []byte) sctpChunk {
+	return append(sctpChunk{chunkCookieEcho, 0, 0, byte(4 + len(cookie))}, cookie...)
+}
+
+// renew takes the cookie of an INIT ACK of a web engine, and echoes it at once when another one has been echoed: that
+// one will not do any more. c.mu is held.
+func (c *conn) renew(ack sctpChunk) {
+	cookie := ack.cookie()
+	again := c.seen.echoed && !c.seen.opened && !bytes.Equal(cookie, c.seen.theirs)
+	c.seen.theirs = cookie
+	if !again {
+		return
+	}
+	packet := sctpPacket{tag: c.seen.peerTag, chunks: []sctpChunk{echo(cookie)}}.bytes()
+	c.pace.replace(packet)
+	c.post(packet, false)
 }
 
 // note learns from a packet of ours and reports whether it has DATA that was sent before.
@@ -221,7 +258,10 @@ func (c *conn) acceptInit(p sctpPacket) bool {
 	if first.kind() == chunkInit {
 		c.seen.initAt = time.Now()
 	} else {
-		c.pace.answered()
+		c.pace.met()
+		if first.engine() == PeerWeb {
+			c.renew(first)
+		}
 	}
 	if first.engine() == PeerWeb && !c.seen.opened {
 		c.web = newStraight(first.initTSN())

@@ -42,7 +42,7 @@ type Negotiator struct {
 	o        NegotiatorOptions
 	decided  bool     // o.Codecs is the call's one codec
 	pending  string   // exchange of our offer that waits for its answer; empty: none
-	settled  bool     // our offer was answered, accepted or not
+	settled  string   // exchange of our offer that was answered, accepted or not; empty: none
 	dropped  []string // exchanges of ours that lost against the caller's offer
 	answered []string // exchanges of the peer that we answered
 	outgoing Stream
@@ -143,7 +143,7 @@ func (n *Negotiator) decide(i int) {
 // caller's first offer, either one only until it has been answered. ok is false when nothing is to be sent now. The
 // offer may be held back by not calling Offer.
 func (n *Negotiator) Offer() (offer NegotiateChannels, ok bool) {
-	if n.pending != "" || n.settled || n.o.Role == Callee && len(n.answered) == 0 {
+	if n.pending != "" || n.settled != "" || n.o.Role == Callee && len(n.answered) == 0 {
 		return NegotiateChannels{}, false
 	}
 	n.pending = strconv.FormatUint(uint64(n.o.ExchangeID()), 10)
@@ -167,7 +167,7 @@ func (n *Negotiator) Handle(m NegotiateChannels) (answer NegotiateChannels, repl
 			n.accept(m)
 		}
 		return NegotiateChannels{}, false
-	case slices.Contains(n.answered, m.ExchangeID), n.echoes(m):
+	case slices.Contains(n.answered, m.ExchangeID), m.ExchangeID == n.settled, n.echoes(m):
 		return NegotiateChannels{}, false
 	}
 	if n.pending != "" {
@@ -195,7 +195,7 @@ func (n *Negotiator) echoes(m NegotiateChannels) bool {
 // accept takes the answer to our offer: what it says of our ssrc. What is sent is the best of ours that it holds, whatever
 // its order is: an offerer may send all of them.
 func (n *Negotiator) accept(m NegotiateChannels) {
-	n.settled = true
+	n.settled = m.ExchangeID
 	n.outgoing = Stream{SSRC: n.o.SSRC}
 	i := slices.IndexFunc(m.Contents, func(c Content) bool { return c.Type == TypeAudio && c.SSRC == n.o.SSRC })
 	if i < 0 {

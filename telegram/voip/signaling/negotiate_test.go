@@ -251,6 +251,11 @@ func TestNegotiateStray(t *testing.T) {
 	if n.Incoming().SSRC != theirSSRC {
 		t.Errorf("incoming is %+v", n.Incoming())
 	}
+	offer, _ := n.Offer()
+	n.Handle(offer) // the echo is the answer
+	if _, reply := n.Handle(NegotiateChannels{ExchangeID: offer.ExchangeID}); reply || !n.Outgoing().Accepted {
+		t.Error("a second answer is answered, or counts")
+	}
 }
 
 func TestNegotiatorOptions(t *testing.T) {

@@ -60,6 +60,20 @@ func (p *pace) note(packet []byte, now time.Time) (swallow bool) {
 // answered ends the repetitions.
 func (p *pace) answered() { p.packet = nil }
 
+// met ends the repetitions of INIT.
+func (p *pace) met() {
+	if p.kind == chunkInit {
+		p.answered()
+	}
+}
+
+// replace puts another packet of its kind in the place of the COOKIE ECHO in hand.
+func (p *pace) replace(packet []byte) {
+	if p.packet != nil && p.kind == chunkCookieEcho {
+		p.packet = bytes.Clone(packet)
+	}
+}
+
 // due returns the packet to repeat, if it is time, and plans the next repetition: there is no limit to their number.
 func (p *pace) due(now time.Time) []byte {
 	if p.packet == nil || now.Before(p.at) {

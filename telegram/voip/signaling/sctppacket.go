@@ -140,6 +140,16 @@ func (c sctpChunk) bare() sctpChunk {
 	return b
 }
 
+// cookie is that of an INIT ACK; nil when there is none.
+func (c sctpChunk) cookie() (cookie []byte) {
+	c.params(func(kind int, value []byte) {
+		if kind == paramCookie {
+			cookie = bytes.Clone(value)
+		}
+	})
+	return cookie
+}
+
 // engine tells native and web engines apart by an INIT or INIT ACK: the web's has no parameters but a cookie of 16
 // bytes, the native one's announces FORWARD-TSN and has a cookie that bears its library's name.
 func (c sctpChunk) engine() Peer {

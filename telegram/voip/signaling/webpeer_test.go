@@ -24,12 +24,17 @@ type webPeer struct {
 	expected uint32
 	early    map[uint32][]byte
 	cookie   []byte
+	cookies  uint32    // made so far: each INIT gets another one, and only the latest is taken back
+	stale    int       // former ones that came back
 	initAt   time.Time // zero: none sent
 	retries  int
 	queue    [][]byte
 	got      []string
 	broken   []string // what it would have dropped silently
 	answered int      // INIT ACK that came
+	heard    bool     // DATA has come in this association
+	late     int      // INIT and INIT ACK after that, each of which may be the end of the call
+	largest  uint32   // sequence number of the cipher
 }
 
 func newWebPeer(role Role, out func([]byte)) *webPeer {
@@ -107,7 +112,8 @@ func (w *webPeer) chunk(c sctpChunk) {
 		if w.initAt.IsZero() {
 			w.initAt = time.Now()
 		}
-		w.cookie = binary.BigEndian.AppendUint32([]byte("0123456789ab"), w.peerTag)
+		w.cookies++
+		w.cookie = binary.BigEndian.AppendUint32([]byte("0123456789ab"), w.cookies)
 		ack := append(w.init(chunkInitAck), 0, paramCookie, 0, 20)
 		ack = append(ack, w.cookie...)
 		ack[3] = byte(len(ack))
@@ -122,7 +128,7 @@ func (w *webPeer) chunk(c sctpChunk) {
 		})
 	case chunkCookieEcho:
 		if !bytes.Equal(c[4:], w.cookie) {
-			w.broken = append(w.broken, "bad cookie")
+			w.stale++
 			return
 		}
 		w.emit(w.peerTag, sctpChunk{chunkCookieAck, 0, 0, 4})
@@ -133,10 +139,21 @@ func (w *webPeer) chunk(c sctpChunk) {
 		w.data(c)
 	case chunkAbort:
 		w.broken = append(w.broken, "aborted")
+	case chunkHeartbeat:
+		w.emit(w.peerTag, append(sctpChunk{chunkHeartbeat + 1}, c[1:]...))
+	default: // I-DATA would be dropped; FORWARD TSN, RE-CONFIG and SHUTDOWN have no effect on a web engine
+		w.broken = append(w.broken, fmt.Sprintf("chunk of type %d", c.kind()))
 	}
 }
 
-func (w *webPeer) meet(c sctpChunk) { w.peerTag, w.expected = c.initTag(), c.initTSN() }
+func (w *webPeer) meet(c sctpChunk) {
+	if w.peerTag != c.initTag() {
+		w.heard = false
+	} else if w.heard {
+		w.late++
+	}
+	w.peerTag, w.expected = c.initTag(), c.initTSN()
+}
 
 func (w *webPeer) established() {
 	w.up = true
@@ -148,11 +165,16 @@ func (w *webPeer) data(c sctpChunk) {
 		w.broken = append(w.broken, "foreign DATA")
 		return
 	}
+	w.heard = w.heard || c.tsn() == w.expected
 	w.early[c.tsn()] = bytes.Clone(c[dataHeader:])
 	for w.early[w.expected] != nil {
 		w.established()
-		_, body, err := w.cipher.Open(w.early[w.expected])
+		seq, body, err := w.cipher.Open(w.early[w.expected])
 		if err == nil {
+			if seq == 0 || seq&^seqCounter != 0 || seq <= w.largest {
+				w.broken = append(w.broken, fmt.Sprintf("sequence number %#x after %#x", seq, w.largest))
+			}
+			w.largest = max(w.largest, seq)
 			text, _ := inflate(body)
 			w.got = append(w.got, string(text))
 		}
@@ -177,7 +199,7 @@ func (w *webPeer) reset(abort bool) {
 	if abort {
 		w.emit(w.peerTag, sctpChunk{chunkAbort, 0, 0, 4})
 	}
-	w.up, w.peerTag, w.initAt, w.retries = false, 0, time.Time{}, 0
+	w.up, w.peerTag, w.initAt, w.retries, w.heard = false, 0, time.Time{}, 0, false
 	w.ssn, w.tsn, w.queue, w.early = 0, 5000, nil, map[uint32][]byte{}
 	w.tag++
 }
