@@ -27,7 +27,7 @@ func TestRouteFromPBX(t *testing.T) {
 		Rule{Name: "alias", From: "pbx", Match: Match{Dialled: "*8001"}, Targets: []RuleTarget{{Trunk: "sales", Number: "@boss"}}},
 		Rule{Name: "boss only", From: "pbx", Match: Match{Prefix: "9", Strip: true, Caller: "101"}, Targets: []RuleTarget{{Trunk: "support"}}},
 		Rule{Name: "prefix", From: "pbx", Match: Match{Prefix: "tg-", Strip: true}, Targets: []RuleTarget{{Trunk: "support", Timeout: 20 * time.Second}}},
-		Rule{Name: "ids", From: "pbx", Match: Match{Prefix: "*99"}, Numbers: NumberRules{UserIDPrefix: "*99"}, Targets: []RuleTarget{{Trunk: "support"}}},
+		Rule{Name: "ids", From: "pbx", Match: Match{Prefix: "*99"}, Numbers: long, Targets: []RuleTarget{{Trunk: "support"}}},
 		Rule{Name: "all", From: "pbx", Numbers: german, Targets: []RuleTarget{{Trunk: "sales"}, {Trunk: "support", Variables: map[string]string{"X": "1"}}}},
 	)
 	for _, test := range []struct {
@@ -91,7 +91,7 @@ func TestRouteFromAccount(t *testing.T) {
 			continue
 		}
 		got := plan.Targets[0]
-		got.Caller, got.Variables = Party{}, nil
+		got.Caller, got.Variables, got.Presented = Party{}, nil, nil
 		if plan.Rule != test.rule || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%+v goes by %q to %+v, want %q %+v", test.caller, plan.Rule, got, test.rule, test.want)
 		}
@@ -193,8 +193,8 @@ func TestTableRefuses(t *testing.T) {
 		`country code "x"`:                                                          {From: "pbx", Numbers: NumberRules{CountryCode: "x"}, Targets: toSales},
 		`calls from a Telegram account carry no dialled number`:                     {From: "sales", Match: Match{Prefix: "1"}, Targets: []RuleTarget{in}},
 		`it needs a number`:                                                         {From: "sales", Targets: []RuleTarget{{Trunk: "support"}}},
-		`a whole dialled number and a prefix`:                                       {From: "pbx", Match: Match{Dialled: "1", Prefix: "2"}, Targets: toSales},
-		`no prefix to strip`:                                                        {From: "pbx", Match: Match{Strip: true}, Targets: toSales},
+		`a whole dialled number and a prefix or suffix`:                             {From: "pbx", Match: Match{Dialled: "1", Prefix: "2"}, Targets: toSales},
+		`no prefix or suffix to strip`:                                              {From: "pbx", Match: Match{Strip: true}, Targets: toSales},
 		`it can never match "tg "`:                                                  {From: "pbx", Match: Match{Prefix: "tg "}, Targets: toSales},
 		`its caller contains control characters`:                                    {From: "pbx", Match: Match{Caller: "1\n"}, Targets: toSales},
 		`do not fit a Telegram account`:                                             {From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Context: "in"}}},
@@ -259,7 +259,7 @@ func TestTableWarns(t *testing.T) {
 		Rule{Line: 6, From: "sales", Numbers: zero, Targets: []RuleTarget{in}},
 	)
 	got := tab.Warnings()
-	if len(got) != 2 || got[0].Line != 3 || got[1].Line != 6 {
+	if len(got) != 3 || got[0].Line != 3 || got[1].Line != 2 || got[2].Line != 2 || !strings.Contains(got[2].Text, "calling back fails") {
 		t.Errorf("%+v", got)
 	}
 }
