@@ -35,7 +35,7 @@ var rooms = map[string]room{
 	"media":                    {live: []string{"media/..."}},
 	"bridge":                   {live: []string{"routing", "media"}, tests: []string{"bridge/trunktest"}},
 	"bridge/trunktest":         {live: []string{"bridge", "routing", "media"}},
-	"routing/memory":           {live: []string{"routing", "store"}},
+	"routing/memory":           {live: []string{"routing", "store"}, tests: []string{"bridge", "bridge/trunktest"}},
 	"store":                    {},
 	"config":                   {live: []string{"routing"}},
 	"ari":                      {live: []string{"bridge", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},

@@ -13,6 +13,7 @@ require (
 	github.com/gotd/log v0.1.0
 	github.com/gotd/td v0.161.0
 	github.com/mdp/qrterminal/v3 v3.2.1
+	github.com/mozillazg/go-unidecode v0.2.0
 	github.com/pion/datachannel v1.6.2
 	github.com/pion/dtls/v3 v3.1.8
 	github.com/pion/ice/v4 v4.4.2
@@ -57,7 +58,6 @@ require (
 	github.com/mattn/go-colorable v0.1.14 // indirect
 	github.com/mattn/go-isatty v0.0.22 // indirect
 	github.com/mattn/go-shellwords v1.0.12 // indirect
-	github.com/mozillazg/go-unidecode v0.2.0 // indirect
 	github.com/ogen-go/ogen v1.23.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/pion/mdns/v2 v2.2.0 // indirect

@@ -69,8 +69,12 @@ func recall(dialled string, r Reading, failed bool, known []Presented) (Presente
 		return Presented{}, false
 	}
 	for _, p := range known {
-		if strings.EqualFold(p.Number, dialled) {
-			return p, r.Matched != ByCallerID
+		switch {
+		case !strings.EqualFold(p.Number, dialled):
+		case r.Matched == ByCallerID:
+			return Presented{}, false
+		default:
+			return p, true
 		}
 	}
 	digits := onlyDigits(dialled)

@@ -18,6 +18,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
@@ -80,6 +81,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
 		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
 		Records:  records.write,
+		Memory:   memory.New(memory.Options{Store: keep, Log: log}),
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
 	})
