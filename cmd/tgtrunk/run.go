@@ -120,8 +120,10 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 
 // openStore opens the store in the data directory.
 func openStore(cfg *config.Config) (*store.File, error) {
-	return store.OpenFile(filepath.Join(cfg.Data, "tgtrunk.db"))
+	return store.OpenFile(storePath(cfg))
 }
+
+func storePath(cfg *config.Config) string { return filepath.Join(cfg.Data, "tgtrunk.db") }
 
 func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
@@ -136,7 +138,7 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 		link, err := ari.New(ari.Options{
 			Name: p.Name, URL: p.Asterisk.URL, Username: p.Asterisk.Username, Password: p.Asterisk.Password.Reveal(),
 			App: p.Asterisk.App, Media: ari.MediaOptions{Listen: p.Asterisk.RTP.Listen, Advertise: p.Asterisk.RTP.Advertise},
-			RequestTimeout: p.Asterisk.Timeout, Log: log,
+			RequestTimeout: p.Asterisk.Timeout, Variables: cfg.Table.Variables(p.Name), Log: log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
