@@ -159,7 +159,7 @@ func TestErrorsInTheDocsAreReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	for wrong, right := range map[string]string{`api_hash: "0"`: `api_hash: "0123456789abcdef0123456789abcdef"`,
-		"{name: calls-out, from: office, to: sale}": "{from: office, to: sales}",
+		"{name: calls-out, from: office, to: sale}":                                                                "{from: office, to: sales}",
 		"{name: calls-out, from: office, to: sales,\n    caller_id: [\n     \"*{userid}\",\n     \"*1{userid}\"]}": "{from: office, to: sales}"} {
 		_, err := parse("tgtrunk.yaml", []byte(strings.Replace(string(minimal), right, wrong, 1)))
 		var problems Problems
@@ -170,4 +170,6 @@ func TestErrorsInTheDocsAreReal(t *testing.T) {
 }
 
 // lineless takes the numbers of lines out of a message: those of the docs are of another file.
-func lineless(text string) string { return regexp.MustCompile(`\(line \d+\)`).ReplaceAllString(text, "(line)") }
+func lineless(text string) string {
+	return regexp.MustCompile(`\(line \d+\)`).ReplaceAllString(text, "(line)")
+}

@@ -113,11 +113,10 @@ func (p Presented) endsIn(digits string, loose bool) bool {
 
 // reading is what a recalled text means: the user by id, else as it was known.
 func (p Presented) reading() Reading {
-	r := Reading{Number: Number{Kind: UserID, UserID: p.UserID}, Matched: ByMemory, How: "number memory, shown as " + p.Number}
-	for _, n := range (Party{Username: p.Username, Phone: p.Phone}).numbers() {
-		r.Others = append(r.Others, n)
+	return Reading{
+		Number: Number{Kind: UserID, UserID: p.UserID}, Matched: ByMemory, How: "number memory, shown as " + p.Number,
+		Others: Party{Username: p.Username, Phone: p.Phone}.numbers(),
 	}
-	return r
 }
 
 func onlyDigits(text string) string {

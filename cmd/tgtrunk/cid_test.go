@@ -151,22 +151,22 @@ func TestRouteTest(t *testing.T) {
 		{[]string{"*995000000201", "--caller", "201"}, `route   out (line 16)
 read    user-id 5000000201   by caller_id rule "*99{userid}"
 target  1   Telegram account sales     user-id 5000000201   rings for 30s
-target  2   Telegram account support   user-id 5000000201   
+target  2   Telegram account support   user-id 5000000201
 `},
 		{[]string{"030123456#"}, `route   by-suffix (line 15)
 read    phone number +4930123456   by national number of +49
-target  1   Telegram account support   phone number +4930123456   
+target  1   Telegram account support   phone number +4930123456
 `},
 		{[]string{"7001", "--variable", "TGTRUNK_ACCOUNT=support"}, `route   by-variable (line 14)
 read    username @anna_sales   by alias "7001"
-target  1   Telegram account support   username @anna_sales   
+target  1   Telegram account support   username @anna_sales
 `},
 		{[]string{"005000000777#"}, `route   by-suffix (line 15)
 read    user-id 5000000777   by number memory, shown as *995000000777
-target  1   Telegram account support   user-id 5000000777, else username @dora_d   
+target  1   Telegram account support   user-id 5000000777, else username @dora_d
 `},
 		{[]string{"--from", "sales", "--caller", "@The_Boss"}, `route   vip (line 12)
-target  1   PBX office   1@in   
+target  1   PBX office   1@in
 `},
 	} {
 		out, errs, err := tgtrunk(t, append([]string{"route", "test", "-c", path}, test.args...)...)
@@ -239,4 +239,31 @@ func TestConfigCheckWarns(t *testing.T) {
 	if err != nil || !strings.Contains(out, "is right") || !strings.Contains(errs, path+`:7: warning: caller_id rule "0{userid}" collides with national numbers`) {
 		t.Errorf("%s %s %v", out, errs, err)
 	}
+}
+
+// The output of route test in the docs is that for the example beside it.
+func TestRouteTestInTheDocsIsReal(t *testing.T) {
+	t.Setenv("TGTRUNK_API_HASH", strings.Repeat("0", 32))
+	t.Setenv("TGTRUNK_ARI_PASSWORD", "secret")
+	all := blocks(t)
+	for _, b := range all {
+		if b.language != "yaml" || !strings.Contains(b.text, "*99{userid}") {
+			continue
+		}
+		t.Chdir(t.TempDir())
+		if err := os.WriteFile("tgtrunk.yaml", []byte(b.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := tgtrunk(t, "route", "test", "*995000000201")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, shown := range all {
+			if strings.Contains(shown.text, strings.TrimSpace(out)) {
+				return
+			}
+		}
+		t.Fatalf("docs/configuration.md does not show\n%s", out)
+	}
+	t.Fatal("no example has the rule *99{userid}")
 }

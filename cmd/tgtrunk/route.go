@@ -134,9 +134,9 @@ func printPlan(w io.Writer, table *routing.Table, plan routing.Plan) error {
 		}
 		limit := ""
 		if t.Timeout > 0 {
-			limit = "rings for " + t.Timeout.String()
+			limit = "\trings for " + t.Timeout.String()
 		}
-		fmt.Fprintf(tab, "target  %d\t%s %s\t%s\t%s\n", i+1, kind, t.Trunk, place(t), limit)
+		fmt.Fprintf(tab, "target  %d\t%s %s\t%s%s\n", i+1, kind, t.Trunk, place(t), limit)
 	}
 	return tab.Flush()
 }
