@@ -129,7 +129,7 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 	if err != nil {
 		return nil, fmt.Errorf("look %s up: %w; or describe the person with --userid, --username, --phone, --first and --last", who, err)
 	}
-	defer keep.Close()
+	defer func() { _ = keep.Close() }() // nothing was written
 	known := map[string]routing.Party{}
 	for _, a := range cfg.Accounts {
 		if account != "" && a.Name != account {

@@ -116,7 +116,7 @@ func recalled(ctx context.Context, cfg *config.Config, q routing.Request) ([]rou
 	if err != nil {
 		return nil, nil //nolint:nilerr // no store, nothing remembered
 	}
-	defer keep.Close()
+	defer func() { _ = keep.Close() }() // nothing was written
 	return memory.New(memory.Options{Store: keep}).Recall(ctx, q.Trunk, q.Dialled), nil
 }
 
