@@ -13,6 +13,7 @@ require (
 	github.com/gotd/log v0.1.0
 	github.com/gotd/td v0.161.0
 	github.com/mdp/qrterminal/v3 v3.2.1
+	github.com/mozillazg/go-unidecode v0.2.0
 	github.com/pion/datachannel v1.6.2
 	github.com/pion/dtls/v3 v3.1.8
 	github.com/pion/ice/v4 v4.4.2

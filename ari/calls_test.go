@@ -73,7 +73,7 @@ func TestDialFacts(t *testing.T) {
 		Variables: map[string]string{"COLOUR": "rot", "SHELL(x)": "no"},
 	})
 	next[bridge.Answered](t, leg)
-	want := "+49301234/Zoë ’O’Neill’ SHELL id evil X: y/777000/Zoë ’O’Neill’ SHELL id evil X: y/rot/" + leg.ID()
+	want := "+49301234/Zoë O’Neill SHELL id evil X: y/777000/Zoë O’Neill SHELL id evil X: y/rot/" + leg.ID()
 	if got := r.global("FACTS"); got != want {
 		t.Errorf("dialplan sees\n%s, want\n%s", got, want)
 	}

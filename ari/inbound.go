@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
@@ -37,16 +38,29 @@ func (in *inbound) begin() {
 	}
 	in.log.Debug("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
 	request := in.request()
-	if limit, err := in.link.rest.variable(in.setup.ctx, in.channel, routing.VarTimeout); err == nil && limit != "" {
-		request.Variables[routing.VarTimeout] = limit
-	} else if err != nil && !isStatus(err, http.StatusNotFound) {
-		in.log.Warn("cannot read the caller's time limit", "variable", routing.VarTimeout, "error", err)
-	}
+	in.read(request.Variables)
 	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }
 
+// read asks for the channel variables that the exchange or a route needs, unless Stasis() was given them as arguments.
+func (in *inbound) read(facts map[string]string) {
+	for _, name := range append([]string{routing.VarTimeout}, in.link.opt.Variables...) {
+		if _, given := facts[name]; given {
+			continue
+		}
+		value, err := in.link.rest.variable(in.setup.ctx, in.channel, name)
+		switch {
+		case err == nil && value != "":
+			facts[name] = value
+		case err != nil && !isStatus(err, http.StatusNotFound):
+			in.log.Warn("cannot read a variable of the caller's channel", "variable", name, "error", err)
+		}
+	}
+}
+
 // request says what is known of the call. Whatever the dialplan put behind the application's name comes first:
-// Stasis(tgtrunk,${EXTEN}); without that the extension that was dialled.
+// Stasis(tgtrunk,${EXTEN}); without that the extension that was dialled. Further arguments of the form NAME=value are facts
+// under their names.
 func (in *inbound) request() routing.Request {
 	channel := &in.start.Channel
 	at := channel.GetDialplan()
@@ -65,10 +79,16 @@ func (in *inbound) request() routing.Request {
 	}
 	for i, arg := range in.start.Args[min(1, len(in.start.Args)):] {
 		facts["PBX_ARG"+strconv.Itoa(i+2)] = arg
+		name, value, named := strings.Cut(arg, "=")
+		if named && validVariable(name) && !strings.ContainsAny(name, "(") && !strings.HasPrefix(name, "PBX_") {
+			facts[name] = value
+		}
 	}
 	// Those that ari.conf lists as channelvars; an unset one is there and empty.
 	for name, value := range channel.GetChannelVars() {
-		facts[name] = value
+		if _, given := facts[name]; !given {
+			facts[name] = value
+		}
 	}
 	for name, value := range facts {
 		if value == "" {

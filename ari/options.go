@@ -22,6 +22,9 @@ type Options struct {
 	App      string       // Stasis application this process serves alone; default "tgtrunk"
 	Media    MediaOptions // how audio travels
 
+	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables): each is a request a call.
+	Variables []string
+
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
 	RequestTimeout time.Duration // deadline of every request to Asterisk; default 5 s
@@ -106,6 +109,11 @@ func (o Options) check() error {
 	}
 	if o.Media.Law != media.PCMU && o.Media.Law != media.PCMA {
 		report("media law %v: want PCMU or PCMA", o.Media.Law)
+	}
+	for _, name := range o.Variables {
+		if !validVariable(name) {
+			report("variable %q: want the name of a channel variable", name)
+		}
 	}
 	if _, err := netip.ParseAddrPort(o.Media.Listen); err != nil {
 		report("media listen address %q: want ip:port", o.Media.Listen)

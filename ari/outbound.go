@@ -115,7 +115,7 @@ func (out *outbound) variables() map[string]string {
 	}
 	add := func(name, value string) {
 		if _, given := set[name]; !given && value != "" {
-			set[name] = cleanText(value, maxValueBytes)
+			set[name] = routing.SanitizeText(value, maxValueBytes)
 		}
 	}
 	if caller.UserID != 0 {

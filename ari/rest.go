@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 const (
@@ -132,5 +134,5 @@ func errorMessage(body io.Reader) string {
 	if said.Message == "" {
 		said.Message = said.Error
 	}
-	return cleanText(said.Message, maxValueBytes)
+	return routing.SanitizeText(said.Message, maxValueBytes)
 }

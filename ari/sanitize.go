@@ -3,68 +3,17 @@ package ari
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
-// Longest texts handed to Asterisk, in bytes of UTF-8. Asterisk itself cuts channel variables nowhere, but phones and
+// Longest texts handed to Asterisk, cleaned by routing.SanitizeText, in bytes of UTF-8. Asterisk itself cuts channel variables nowhere, but phones and
 // SIP headers do.
 const (
 	maxNameBytes   = 80
 	maxNumberBytes = 40
 	maxValueBytes  = 256
 )
-
-// cleanText makes text that strangers chose harmless wherever a dialplan may put it: it drops control, format and
-// invalid characters and everything that has a meaning in a dialplan expression, an application's arguments, a caller id,
-// a SIP header or a shell. Quotes become the typographic apostrophe, so that O'Neill stays readable. The result is valid
-// UTF-8 of at most limit bytes, without leading, trailing and doubled spaces, and cleaning it again changes nothing.
-func cleanText(s string, limit int) string {
-	var b strings.Builder
-	b.Grow(min(len(s), limit))
-	space := false
-	for _, r := range s {
-		r = cleanRune(r)
-		if r == ' ' {
-			space = b.Len() > 0
-			continue
-		}
-		if r < 0 {
-			continue
-		}
-		need := utf8.RuneLen(r)
-		if space {
-			need++
-		}
-		if b.Len()+need > limit {
-			break
-		}
-		if space {
-			b.WriteByte(' ')
-			space = false
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// cleanRune returns the character to write instead of r: ' ' for what separates, -1 for what is dropped.
-func cleanRune(r rune) rune {
-	switch r {
-	case '"', '\'', '`':
-		return '’'
-	case ',', ';', '|', '&', '<', '>', '(', ')', '\t', '\n', '\r':
-		return ' '
-	case '$', '{', '}', '[', ']', '\\', utf8.RuneError:
-		return -1
-	}
-	switch {
-	case unicode.IsSpace(r):
-		return ' '
-	case !unicode.IsPrint(r): // control, format (bidi overrides, zero width), surrogates, private use, unassigned
-		return -1
-	}
-	return r
-}
 
 // cleanNumber keeps of a caller number what phones can show and dialplan patterns can match.
 func cleanNumber(s string) string {
@@ -80,7 +29,7 @@ func cleanNumber(s string) string {
 // callerID returns name and number in the form `"name" <number>` that the originate request wants; "" where both are
 // unknown.
 func callerID(name, number string) string {
-	name, number = cleanText(name, maxNameBytes), cleanNumber(number)
+	name, number = routing.SanitizeText(name, maxNameBytes), cleanNumber(number)
 	switch {
 	case name == "" && number == "":
 		return ""
@@ -100,7 +49,7 @@ func cleanVariables(in map[string]string) (out map[string]string, refused []stri
 			refused = append(refused, name)
 			continue
 		}
-		out[name] = cleanText(value, maxValueBytes)
+		out[name] = routing.SanitizeText(value, maxValueBytes)
 	}
 	return out, refused
 }

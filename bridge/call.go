@@ -107,15 +107,19 @@ func maskedPlace(t routing.Target) string {
 
 // route returns the call's first event: its targets, or why there are none.
 func (c *call) route() Event {
-	plan, err := c.x.route(c.offer.Request)
+	plan, err := c.x.route(c.ctx, c.offer.Request)
 	if err != nil {
 		c.record.Error = err.Error()
 		cause := CauseFromError(err)
 		c.log.Info("call refused", "cause", cause, "error", err)
 		return stopped{cause}
 	}
-	c.record.Rule = plan.Rule
-	c.log.Info("call routed", "rule", plan.Rule, "targets", len(plan.Targets))
+	c.record.Rule, c.record.Matched = plan.Rule, plan.Matched
+	attrs := []any{"rule", plan.Rule, "targets", len(plan.Targets)}
+	if plan.Matched != "" {
+		attrs = append(attrs, "matched", plan.Matched)
+	}
+	c.log.Info("call routed", attrs...)
 	return routed{plan.Targets}
 }
 
@@ -225,6 +229,10 @@ func (c *call) dial(t routing.Target) {
 		Trunk: t.Trunk, Leg: leg.ID(), Party: calledParty(t), Target: place(t), DialMS: c.sinceOffer(),
 	})
 	c.legs[dialled].log.Info("target dialled", "to", maskedPlace(t))
+	if c.x.o.Memory != nil && t.Presented != nil {
+		// Beside the call, which does not wait for a store; the exchange waits for it at its end.
+		c.x.work.Go(func() { c.x.o.Memory.Remember(c.ctx, t.Trunk, *t.Presented) })
+	}
 }
 
 // connect joins the audio of both legs.

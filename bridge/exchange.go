@@ -21,6 +21,15 @@ type Router interface {
 	Route(routing.Request) (routing.Plan, error)
 }
 
+// Memory remembers what PBX links are shown of Telegram users, so that calls back find them. Both methods are called from
+// the calls' goroutines and return within about a second.
+type Memory interface {
+	// Remember notes what the trunk was shown.
+	Remember(ctx context.Context, trunk string, shown routing.Presented)
+	// Recall returns what the trunk was shown that a dialled text may mean, what was shown last first.
+	Recall(ctx context.Context, trunk, dialled string) []routing.Presented
+}
+
 // Options are what an Exchange is made of. Connect is needed, the rest has defaults.
 type Options struct {
 	// Connect joins the audio of two legs until stop is called (media.Connect); log has the call's attributes. An error
@@ -28,6 +37,8 @@ type Options struct {
 	Connect func(log *slog.Logger, a, b media.Flow) (stop func(), err error)
 	// Records takes the record of every call when it has ended, from the call's goroutine: it should not block.
 	Records func(Record)
+	// Memory of the numbers that PBX links are shown; nil for none.
+	Memory Memory
 	// Logger; by default nothing is logged.
 	Logger *slog.Logger
 	// MaxCalls is how many calls may live at once; further offers end with Congestion. 0 means any number.
@@ -103,7 +114,10 @@ func New(r Router, o Options) (*Exchange, error) {
 // SetRouter makes every call offered from now on go by r; calls that live keep the route they have.
 func (x *Exchange) SetRouter(r Router) { x.router.Store(&r) }
 
-func (x *Exchange) route(q routing.Request) (routing.Plan, error) {
+func (x *Exchange) route(ctx context.Context, q routing.Request) (routing.Plan, error) {
+	if x.o.Memory != nil && q.Dialled != "" {
+		q.Remembered = x.o.Memory.Recall(ctx, q.Trunk, q.Dialled)
+	}
 	plan, err := (*x.router.Load()).Route(q)
 	if err == nil && len(plan.Targets) == 0 {
 		err = &routing.NoRouteError{Trunk: q.Trunk}

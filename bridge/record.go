@@ -9,15 +9,18 @@ import (
 
 // Record is what remains of a call (the CDR). It marshals to one line of JSON; numbers in it are whole, not masked.
 type Record struct {
-	Call     string      `json:"call"`               // unique id
-	Dialled  string      `json:"dialled,omitempty"`  // what was dialled, as received
-	Rule     string      `json:"rule,omitempty"`     // the route's rule; "" where there was no route
-	Offering LegRecord   `json:"offering"`           // the leg that came with the offer
-	Attempts []LegRecord `json:"attempts,omitempty"` // the targets tried, in order; a call that was answered was by the last
-	Times    Times       `json:"times"`
-	Reason   Reason      `json:"reason"` // why the call ended
-	Q850     Q850        `json:"q850"`
-	Error    string      `json:"error,omitempty"` // why there was no route
+	Call    string `json:"call"`              // unique id
+	Dialled string `json:"dialled,omitempty"` // what was dialled, as received
+	Rule    string `json:"rule,omitempty"`    // the route's rule; "" where there was no route
+	// Matched says what gave the dialled text its meaning: alias, caller_id, memory, phone or username; "" where it was
+	// not read as a number.
+	Matched  routing.Matched `json:"matched,omitempty"`
+	Offering LegRecord       `json:"offering"`           // the leg that came with the offer
+	Attempts []LegRecord     `json:"attempts,omitempty"` // the targets tried, in order; a call that was answered was by the last
+	Times    Times           `json:"times"`
+	Reason   Reason          `json:"reason"` // why the call ended
+	Q850     Q850            `json:"q850"`
+	Error    string          `json:"error,omitempty"` // why there was no route
 }
 
 // Times are the moments of a call; zero for those that never came. Reached and Ringing are of the last attempt that got

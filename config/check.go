@@ -79,6 +79,7 @@ func (c *checker) all() {
 	if len(c.config.PBX) == 0 {
 		c.problem(at("pbx"), "no PBX: list at least one link under pbx")
 	}
+	c.numbering()
 	c.routes()
 }
 

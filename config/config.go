@@ -20,6 +20,8 @@ type Config struct {
 	Routes   []Route   `yaml:"routes"`
 	Limits   Limits    `yaml:"limits"`
 	Records  Records   `yaml:"records"`
+
+	Numbering `yaml:",inline"` // of every route that has none of its own
 }
 
 // Log says what is logged and how.
@@ -81,13 +83,15 @@ type RTP struct {
 
 // Route says which calls go where.
 type Route struct {
-	Name      string  `yaml:"name"`
-	From      string  `yaml:"from"`    // trunk the call comes from
-	Dialled   string  `yaml:"dialled"` // takes only calls to exactly this,
-	Prefix    string  `yaml:"prefix"`  // or only those that begin so
-	Strip     bool    `yaml:"strip"`   // take the prefix off
-	Caller    string  `yaml:"caller"`  // takes only calls from this caller
-	Numbers   Numbers `yaml:"numbers"`
+	Name      string            `yaml:"name"`
+	From      string            `yaml:"from"`     // trunk the call comes from
+	Dialled   string            `yaml:"dialled"`  // takes only calls to exactly this,
+	Prefix    string            `yaml:"prefix"`   // or only those that begin so
+	Suffix    string            `yaml:"suffix"`   // and end so
+	Strip     bool              `yaml:"strip"`    // take prefix and suffix off
+	Caller    string            `yaml:"caller"`   // takes only calls from this caller
+	Variable  map[string]string `yaml:"variable"` // takes only calls that have these values
+	Numbering `yaml:",inline"`
 	Target    `yaml:",inline"`
 	Otherwise []Target `yaml:"otherwise"` // tried in order when the target before fails
 }
@@ -103,13 +107,31 @@ type Target struct {
 	Variables map[string]string `yaml:"variables"` // pbx: channel variables
 }
 
-// Numbers says how dialled text is read and callers are shown; see routing.NumberRules.
+// Numbering says how people are written between a PBX and Telegram. A key that a route has replaces that of the whole
+// file, but for aliases, which are added to it.
+type Numbering struct {
+	CallerID   []string          `yaml:"caller_id"`   // see routing.CallerRule
+	CallerName *CallerName       `yaml:"caller_name"` // see routing.NameRules
+	Numbers    *Numbers          `yaml:"numbers"`     // how phone numbers are dialled; see routing.NumberRules
+	Aliases    map[string]string `yaml:"aliases"`     // what is dialled, to a number in any form
+}
+
+// CallerName says how callers' names are shown.
+type CallerName struct {
+	Show    []string `yaml:"show"`    // templates, the first that can be filled in
+	Charset string   `yaml:"charset"` // utf8 or ascii
+	Emoji   string   `yaml:"emoji"`   // keep or strip
+	Length  int      `yaml:"length"`  // characters at most
+}
+
+// Numbers says how phone numbers are dialled without "+".
 type Numbers struct {
-	UserIDPrefix        string `yaml:"user_id_prefix"`
 	InternationalPrefix string `yaml:"international_prefix"`
 	Country             string `yaml:"country"`
 	NationalPrefix      string `yaml:"national_prefix"`
 	NationalDigits      int    `yaml:"national_digits"`
+
+	UserIDPrefix *string `yaml:"user_id_prefix"` // refused: it has become a rule of caller_id
 }
 
 // Limits protects the machine and the account.

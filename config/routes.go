@@ -15,7 +15,14 @@ func (c *checker) routes() {
 	}
 	rules := make([]routing.Rule, len(c.config.Routes))
 	for i, r := range c.config.Routes {
+		c.oldPrefix(r.Numbers, "routes", i)
+		lines := c.lines("routes", i)
+		if r.CallerID == nil {
+			lines = c.lines()
+		}
+		numbering := r.over(c.config.Numbering)
 		rules[i] = r.rule(i, lineOf(c.root, "routes", i))
+		rules[i].Numbers, rules[i].Names = numbering.rules(lines), numbering.names()
 	}
 	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Rules: rules})
 	for _, err := range unjoin(err) {
@@ -35,10 +42,8 @@ func (r Route) rule(i, line int) routing.Rule {
 	}
 	rule := routing.Rule{
 		Name: r.Name, Line: line, From: r.From,
-		Match: routing.Match{Dialled: r.Dialled, Prefix: r.Prefix, Strip: r.Strip, Caller: r.Caller},
-		Numbers: routing.NumberRules{
-			UserIDPrefix: r.Numbers.UserIDPrefix, InternationalPrefix: r.Numbers.InternationalPrefix,
-			CountryCode: r.Numbers.Country, NationalPrefix: r.Numbers.NationalPrefix, NationalDigits: r.Numbers.NationalDigits,
+		Match: routing.Match{
+			Dialled: r.Dialled, Prefix: r.Prefix, Suffix: r.Suffix, Strip: r.Strip, Caller: r.Caller, Variables: r.Variable,
 		},
 	}
 	for _, t := range append([]Target{r.Target}, r.Otherwise...) {
@@ -50,13 +55,18 @@ func (r Route) rule(i, line int) routing.Rule {
 	return rule
 }
 
-// unjoin returns the errors that errors.Join has put together.
+// unjoin returns the errors that errors.Join has put together, however deep.
 func unjoin(err error) []error {
-	if err == nil {
-		return nil
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what a join wraps is looked at by itself
+	if !ok {
+		if err == nil {
+			return nil
+		}
+		return []error{err}
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is a join
-		return joined.Unwrap()
+	var out []error
+	for _, err := range joined.Unwrap() {
+		out = append(out, unjoin(err)...)
 	}
-	return []error{err}
+	return out
 }

@@ -2,6 +2,7 @@ package routing
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -33,9 +34,17 @@ const (
 	maxTimeout        = 10 * time.Minute // Telegram's own limit of a ringing call is 90 s
 )
 
+// problem is what is wrong with a rule.
+type problem struct {
+	text string
+	line int // 0: that of the rule
+}
+
 // check returns the rule with everything read that Route needs, and what is wrong with it.
-func (t *Table) check(r Rule) (checked rule, problems []string) {
-	refuse := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+func (t *Table) check(r Rule) (checked rule, problems []problem) {
+	refuse := func(format string, args ...any) {
+		problems = append(problems, problem{text: fmt.Sprintf(format, args...)})
+	}
 	if r.Name == "" {
 		r.Name = r.From + "/" + strconv.Itoa(r.Line)
 	}
@@ -46,18 +55,26 @@ func (t *Table) check(r Rule) (checked rule, problems []string) {
 	if !known {
 		refuse("there is no trunk %q for calls to come from", r.From)
 	}
-	if err := r.Numbers.Validate(); err != nil {
+	checked = rule{Rule: r, fixed: make([]Number, len(r.Targets))}
+	var err error
+	if checked.numbers, err = NewNumbers(r.Numbers); err != nil {
+		problems = append(problems, numberProblems(err)...)
+	}
+	if checked.names, err = newNames(r.Names); err != nil {
 		refuse("%v", err)
 	}
-	checked = rule{Rule: r, numbers: make([]Number, len(r.Targets))}
-	problems = append(problems, checkMatch(r.Match, from)...)
-	checked.caller, _ = ParseNumber(r.Match.Caller, r.Numbers) // not every caller is a number: extension 101
+	for _, p := range checkMatch(r.Match, from) {
+		refuse("%s", p)
+	}
+	if reading, err := checked.numbers.Read(r.Match.Caller); err == nil { // not every caller is a number: extension 101
+		checked.caller = reading.Number
+	}
 	if len(r.Targets) == 0 {
 		refuse("it has no target")
 	}
 	for i, target := range r.Targets {
-		number, wrong := t.checkTarget(r, from, target)
-		checked.numbers[i] = number
+		number, wrong := t.checkTarget(checked, from, target)
+		checked.fixed[i] = number
 		for _, p := range wrong {
 			refuse("target %d: %s", i+1, p)
 		}
@@ -65,32 +82,56 @@ func (t *Table) check(r Rule) (checked rule, problems []string) {
 	return checked, problems
 }
 
+// numberProblems gives each caller-ID rule its own line.
+func numberProblems(err error) (out []problem) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join of NewNumbers
+		for _, err := range joined.Unwrap() {
+			out = append(out, numberProblems(err)...)
+		}
+		return out
+	}
+	p := problem{text: err.Error()}
+	if rule, ok := err.(*CallerRuleError); ok { //nolint:errorlint // NewNumbers wraps nothing
+		p.line = rule.Line
+	}
+	return []problem{p}
+}
+
 func checkMatch(m Match, from TrunkKind) (problems []string) {
-	if from == Account && (m.Dialled != "" || m.Prefix != "") {
-		problems = append(problems, "it can never match: calls from a Telegram account carry no dialled number")
+	refuse := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if from == Account && m.Dialled+m.Prefix+m.Suffix != "" {
+		refuse("it can never match: calls from a Telegram account carry no dialled number")
 	}
-	if m.Dialled != "" && m.Prefix != "" {
-		problems = append(problems, "it matches a whole dialled number and a prefix; one of them is enough")
+	if m.Dialled != "" && m.Prefix+m.Suffix != "" {
+		refuse("it matches a whole dialled number and a prefix or suffix; one of them is enough")
 	}
-	if m.Strip && m.Prefix == "" {
-		problems = append(problems, "there is no prefix to strip")
+	if m.Strip && m.Prefix+m.Suffix == "" {
+		refuse("there is no prefix or suffix to strip")
 	}
-	for _, text := range []string{m.Dialled, m.Prefix} {
+	for _, text := range []string{m.Dialled, m.Prefix, m.Suffix} {
 		if text == "" {
 			continue
 		}
 		if p := unclean(text); p != "" {
-			problems = append(problems, fmt.Sprintf("it can never match %q: %s", text, p))
+			refuse("it can never match %q: %s", text, p)
 		}
 	}
 	if !plain(m.Caller) {
-		problems = append(problems, "its caller contains control characters")
+		refuse("its caller contains control characters")
+	}
+	for name, value := range m.Variables {
+		switch {
+		case !variableName(name):
+			refuse("variable name %q is not letters, digits and underscores", name)
+		case value == "" || !plain(value):
+			refuse("the value of variable %q is empty or contains control characters", name)
+		}
 	}
 	return problems
 }
 
 // checkTarget returns the target's fixed number, if any, and what is wrong with the target.
-func (t *Table) checkTarget(r Rule, from TrunkKind, target RuleTarget) (number Number, problems []string) {
+func (t *Table) checkTarget(r rule, from TrunkKind, target RuleTarget) (number Number, problems []string) {
 	refuse := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	kind, known := t.kinds[target.Trunk]
 	switch {
@@ -119,7 +160,7 @@ func (t *Table) checkTarget(r Rule, from TrunkKind, target RuleTarget) (number N
 	return number, problems
 }
 
-func checkAccountTarget(r Rule, from TrunkKind, target RuleTarget, refuse func(string, ...any)) Number {
+func checkAccountTarget(r rule, from TrunkKind, target RuleTarget, refuse func(string, ...any)) Number {
 	if target.Context != "" || target.Extension != "" || target.Endpoint != "" {
 		refuse("context, extension and endpoint do not fit a Telegram account")
 	}
@@ -129,11 +170,11 @@ func checkAccountTarget(r Rule, from TrunkKind, target RuleTarget, refuse func(s
 		}
 		return Number{}
 	}
-	number, err := ParseNumber(target.Number, r.Numbers)
+	reading, err := r.numbers.Read(target.Number)
 	if err != nil {
 		refuse("number %q: %v", target.Number, err)
 	}
-	return number
+	return reading.Number
 }
 
 func checkPBXTarget(target RuleTarget, refuse func(string, ...any)) {
@@ -166,7 +207,8 @@ func conflict(earlier, later rule) string {
 }
 
 func (r rule) sameMatch(o rule) bool {
-	return r.Match.Dialled == o.Match.Dialled && r.Match.Prefix == o.Match.Prefix && r.sameCaller(o)
+	return r.Match.Dialled == o.Match.Dialled && r.Match.Prefix == o.Match.Prefix && r.Match.Suffix == o.Match.Suffix &&
+		maps.Equal(r.Match.Variables, o.Match.Variables) && r.sameCaller(o)
 }
 
 func (r rule) sameCaller(o rule) bool {
@@ -178,13 +220,18 @@ func (r rule) covers(o rule) bool {
 	if r.Match.Caller != "" && !r.sameCaller(o) {
 		return false
 	}
+	for name, value := range r.Match.Variables {
+		if o.Match.Variables[name] != value {
+			return false
+		}
+	}
 	switch m := r.Match; {
 	case m.Dialled != "":
 		return m.Dialled == o.Match.Dialled
-	case m.Prefix != "":
-		return strings.HasPrefix(o.Match.Dialled, m.Prefix) || strings.HasPrefix(o.Match.Prefix, m.Prefix)
+	case o.Match.Dialled != "":
+		return m.takes(o.Match.Dialled)
 	}
-	return true
+	return strings.HasPrefix(o.Match.Prefix, r.Match.Prefix) && strings.HasSuffix(o.Match.Suffix, r.Match.Suffix)
 }
 
 // plain reports whether the text is valid UTF-8 without control characters.

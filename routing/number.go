@@ -12,7 +12,7 @@ type NumberKind uint8
 
 // The number forms.
 const (
-	UserID   NumberKind = iota + 1 // a Telegram user id, 5-20 digits, dialled with a prefix
+	UserID   NumberKind = iota + 1 // a Telegram user id, 5-20 digits, dialled as a caller-ID rule writes it
 	Phone                          // a phone number, E.164
 	Username                       // a Telegram username
 )
@@ -64,38 +64,116 @@ const (
 	maxDialled      = 64 // bytes; longer than every form with every prefix
 )
 
-// ParseNumber says what a dialled text means under the rules. The order decides where a text could be read in two ways:
+// Matched says what gave a dialled text its meaning; the call's record has it.
+type Matched string
+
+// The ways to read a dialled text, in the order in which they are tried.
+const (
+	ByAlias    Matched = "alias"     // NumberRules.Aliases
+	ByCallerID Matched = "caller_id" // a caller-ID rule read backwards
+	ByMemory   Matched = "memory"    // what the PBX was shown before (Shown, Recall)
+	ByPhone    Matched = "phone"     // a phone number in a form that phones dial
+	ByUsername Matched = "username"  // a username as it is
+)
+
+// Reading is what a dialled text means, and why.
+type Reading struct {
+	Number  Number
+	Matched Matched
+	How     string   // in words, for people
+	Others  []Number // other ways to the same person, for where Number leads nowhere; only by memory
+	bare    bool     // digits that are a phone number only if its "+" was lost on the way
+}
+
+// Read says what a dialled text means. The order decides where a text could be read in two ways:
 //
-//  1. the user-id prefix with digits that do not begin with 0 after it: a user-id;
-//  2. "+" and digits: a phone number in E.164;
-//  3. "@" and a name: a username;
-//  4. digits alone: a phone number, namely
-//     international after NumberRules.InternationalPrefix, national after NumberRules.NationalPrefix or with exactly
-//     NumberRules.NationalDigits digits, otherwise E.164 without its "+";
-//  5. anything else: a username.
+//  1. an alias, exactly;
+//  2. a caller-ID rule: at most one can read it, as rules that share a text are refused;
+//  3. "+" and digits: a phone number in E.164;
+//  4. "@" and a name: a username;
+//  5. digits alone: a phone number, namely
+//     international after InternationalPrefix, national after NationalPrefix or with exactly NationalDigits digits,
+//     otherwise E.164 without its "+";
+//  6. anything else: a username.
 //
-// So with the prefix "0" the text 00491701234567 is a phone number, because no user-id begins with 0, and 01701234567 is
-// a user-id. With a prefix of letters, id12345 is a user-id and @id12345 the username.
+// The case of letters is of no account. So with the rule 0{userid} the text 00491701234567 is a phone number, because no
+// user-id begins with 0, and 01701234567 is a user-id; with the rule id{userid}, id12345 is a user-id and @id12345 the
+// username.
 //
 // The error is a *NumberError.
-func ParseNumber(text string, rules NumberRules) (Number, error) {
-	rules = rules.withDefaults()
+func (n *Numbers) Read(text string) (Reading, error) {
+	n = n.orDefault()
+	if number, ok := n.aliases[strings.ToLower(text)]; ok {
+		return Reading{Number: number, Matched: ByAlias, How: "alias " + strconv.Quote(text)}, nil
+	}
+	return n.readForm(text)
+}
+
+// readForm is Read without aliases.
+func (n *Numbers) readForm(text string) (Reading, error) {
 	if problem := unclean(text); problem != "" {
-		return Number{}, rules.fail(text, 0, problem)
+		return Reading{}, n.fail(text, 0, problem)
 	}
-	if id, ok := strings.CutPrefix(text, rules.UserIDPrefix); ok && looksLikeUserID(id, rules.UserIDPrefix) {
-		return rules.parseUserID(text, id)
+	for _, t := range n.templates {
+		if value, ok := t.read(text); ok {
+			number, err := n.value(text, t.field.kind, value)
+			if err != nil {
+				return Reading{}, err
+			}
+			return Reading{Number: number, Matched: ByCallerID, How: "caller_id rule " + strconv.Quote(t.String())}, nil
+		}
 	}
+	reading, err := n.readPlain(text)
+	if err != nil {
+		if meant := n.meant(text); meant != nil {
+			return Reading{}, meant
+		}
+		return Reading{}, err
+	}
+	return reading, nil
+}
+
+// readPlain reads a text that no caller-ID rule reads.
+func (n *Numbers) readPlain(text string) (Reading, error) {
 	if phone, ok := strings.CutPrefix(text, "+"); ok {
-		return rules.parseInternational(text, phone)
+		return n.phone(text, phone, "phone number in E.164")
 	}
 	if name, ok := strings.CutPrefix(text, "@"); ok {
-		return rules.parseUsername(text, name)
+		return n.username(text, name)
 	}
 	if allDigits(text) {
-		return rules.parseDigits(text)
+		return n.readDigits(text)
 	}
-	return rules.parseUsername(text, text)
+	return n.username(text, text)
+}
+
+// meant is the complaint about a text that has what stands around the field of a rule, but not the field: it was meant
+// to be that. Nil where there is no such rule.
+func (n *Numbers) meant(text string) error {
+	best, found := template{}, error(nil)
+	for _, t := range n.templates {
+		value, ok := t.peel(text)
+		if around := len(t.prefix) + len(t.suffix); !ok || around <= len(best.prefix)+len(best.suffix) {
+			continue
+		}
+		if _, err := n.value(text, t.field.kind, value); err != nil {
+			best, found = t, err
+		}
+	}
+	return found
+}
+
+// value reads what stands in a rule for the field.
+func (n *Numbers) value(text string, kind NumberKind, value string) (Number, error) {
+	switch kind {
+	case UserID:
+		return n.userID(text, value)
+	case Phone:
+		r, err := n.phone(text, value, "")
+		return r.Number, err
+	}
+	r, err := n.username(text, value)
+	return r.Number, err
 }
 
 // unclean names what no number form can contain; "" for a text that may be one.
@@ -126,79 +204,73 @@ func dialable(c byte) bool {
 	return isDigit(c) || isLetter(c) || strings.IndexByte("+*#@_-.", c) >= 0
 }
 
-// looksLikeUserID reports whether what follows the prefix was meant to be a user-id: digits without a leading 0, or
-// nothing that another form could explain.
-func looksLikeUserID(rest, prefix string) bool {
-	if allDigits(rest) {
-		return rest[0] != '0' || !allDigits(prefix)
-	}
-	// "*", "*12a": no phone number and no username begins with * or #, so the complaint is about the user-id.
-	return !allDigits(prefix) && !isLetter(prefix[0])
-}
-
-func (r NumberRules) parseUserID(text, digits string) (Number, error) {
+func (n *Numbers) userID(text, digits string) (Number, error) {
 	switch {
 	case !allDigits(digits):
-		return Number{}, r.fail(text, UserID, "what follows the prefix "+strconv.Quote(r.UserIDPrefix)+" is not all digits")
+		return Number{}, n.fail(text, UserID, "what should be a user-id is not all digits")
 	case digits[0] == '0':
-		return Number{}, r.fail(text, UserID, "a user-id does not begin with 0")
+		return Number{}, n.fail(text, UserID, "a user-id does not begin with 0")
 	case len(digits) < minUserIDDigits || len(digits) > maxUserIDDigits:
-		return Number{}, r.fail(text, UserID, "a user-id has 5 to 20 digits, not "+strconv.Itoa(len(digits)))
+		return Number{}, n.fail(text, UserID, "a user-id has 5 to 20 digits, not "+strconv.Itoa(len(digits)))
 	}
 	id, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil {
-		return Number{}, r.fail(text, UserID, "a user-id is not greater than 9223372036854775807")
+		return Number{}, n.fail(text, UserID, "a user-id is not greater than 9223372036854775807")
 	}
 	return Number{Kind: UserID, UserID: id}, nil
 }
 
-// parseDigits reads digits without "+": they are international, national, or E.164 that lost its "+" on the way.
-func (r NumberRules) parseDigits(text string) (Number, error) {
+// readDigits reads digits without "+": they are international, national, or E.164 that lost its "+" on the way.
+func (n *Numbers) readDigits(text string) (Reading, error) {
+	r := n.phones
 	if rest, ok := strings.CutPrefix(text, r.InternationalPrefix); ok {
-		return r.parseInternational(text, rest)
+		return n.phone(text, rest, "international number after "+r.InternationalPrefix)
 	}
 	if r.CountryCode != "" {
+		how := "national number of +" + r.CountryCode
 		rest, prefixed := strings.CutPrefix(text, r.NationalPrefix)
 		prefixed = prefixed && r.NationalPrefix != ""
 		if prefixed && (r.NationalDigits == 0 || len(rest) == r.NationalDigits) {
-			return r.parseInternational(text, r.CountryCode+rest)
+			return n.phone(text, r.CountryCode+rest, how)
 		}
 		if len(text) == r.NationalDigits {
-			return r.parseInternational(text, r.CountryCode+text)
+			return n.phone(text, r.CountryCode+text, how)
 		}
 	}
-	return r.parseInternational(text, text)
+	reading, err := n.phone(text, text, "phone number without its plus")
+	reading.bare = err == nil
+	return reading, err
 }
 
-func (r NumberRules) parseInternational(text, digits string) (Number, error) {
+func (n *Numbers) phone(text, digits, how string) (Reading, error) {
 	switch {
 	case !allDigits(digits):
-		return Number{}, r.fail(text, Phone, "what should be a phone number is not all digits")
+		return Reading{}, n.fail(text, Phone, "what should be a phone number is not all digits")
 	case digits[0] == '0':
-		return Number{}, r.fail(text, Phone, "a phone number begins with its country code, which is never 0")
+		return Reading{}, n.fail(text, Phone, "a phone number begins with its country code, which is never 0")
 	case len(digits) < minPhoneDigits || len(digits) > maxPhoneDigits:
-		return Number{}, r.fail(text, Phone, "a phone number has 7 to 15 digits with its country code, not "+strconv.Itoa(len(digits)))
+		return Reading{}, n.fail(text, Phone, "a phone number has 7 to 15 digits with its country code, not "+strconv.Itoa(len(digits)))
 	}
-	return Number{Kind: Phone, Phone: "+" + digits}, nil
+	return Reading{Number: Number{Kind: Phone, Phone: "+" + digits}, Matched: ByPhone, How: how}, nil
 }
 
-func (r NumberRules) parseUsername(text, name string) (Number, error) {
+func (n *Numbers) username(text, name string) (Reading, error) {
 	switch {
 	case len(name) < minUsername || len(name) > maxUsername:
-		return Number{}, r.fail(text, Username, "a username has 4 to 32 characters, not "+strconv.Itoa(len(name)))
+		return Reading{}, n.fail(text, Username, "a username has 4 to 32 characters, not "+strconv.Itoa(len(name)))
 	case !isLetter(name[0]):
-		return Number{}, r.fail(text, Username, "a username begins with a letter")
+		return Reading{}, n.fail(text, Username, "a username begins with a letter")
 	}
 	for i := range len(name) {
 		if c := name[i]; !isLetter(c) && !isDigit(c) && c != '_' {
-			return Number{}, r.fail(text, Username, "a username has no "+strconv.QuoteRune(rune(c)))
+			return Reading{}, n.fail(text, Username, "a username has no "+strconv.QuoteRune(rune(c)))
 		}
 	}
-	return Number{Kind: Username, Username: name}, nil
+	return Reading{Number: Number{Kind: Username, Username: name}, Matched: ByUsername, How: "username"}, nil
 }
 
-func (r NumberRules) fail(text string, meant NumberKind, problem string) error {
-	return &NumberError{Text: text, Meant: meant, Problem: problem, Accepted: r.Accepted()}
+func (n *Numbers) fail(text string, meant NumberKind, problem string) error {
+	return &NumberError{Text: text, Meant: meant, Problem: problem, Accepted: n.Accepted()}
 }
 
 // NumberError says why a dialled text is no number. Its message holds no part of the text, so that it can be logged.

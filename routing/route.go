@@ -22,7 +22,7 @@ const (
 	VarTimeout = "TGTRUNK_TIMEOUT"
 )
 
-const maxVariable = 256 // runes of a variable's value that came from outside
+const maxVariable = 256 // bytes of a variable's value that came from outside
 
 // NoRouteError says that no rule takes a call.
 type NoRouteError struct{ Trunk string }
@@ -40,7 +40,7 @@ func (e *NoRouteError) Reason() string { return "NO_ROUTE" }
 func (t *Table) Route(q Request) (Plan, error) {
 	if q.Dialled != "" {
 		if problem := unclean(q.Dialled); problem != "" {
-			return Plan{}, NumberRules{}.fail(q.Dialled, 0, problem)
+			return Plan{}, (*Numbers)(nil).orDefault().fail(q.Dialled, 0, problem)
 		}
 	}
 	for _, r := range t.rules[q.Trunk] {
@@ -52,31 +52,50 @@ func (t *Table) Route(q Request) (Plan, error) {
 }
 
 func (r rule) matches(q Request) bool {
-	switch m := r.Match; {
-	case m.Dialled != "" && m.Dialled != q.Dialled:
-		return false
-	case !strings.HasPrefix(q.Dialled, m.Prefix):
-		return false
-	case m.Caller == "" || m.Caller == q.Caller.Number:
+	return r.Match.takes(q.Dialled) && r.takesFacts(q) && r.takesCaller(q.Caller)
+}
+
+// takes reports whether the dialled text fits. Prefix and suffix stand beside each other, they do not share characters.
+func (m Match) takes(dialled string) bool {
+	return (m.Dialled == "" || m.Dialled == dialled) && len(dialled) >= len(m.Prefix)+len(m.Suffix) &&
+		strings.HasPrefix(dialled, m.Prefix) && strings.HasSuffix(dialled, m.Suffix)
+}
+
+// stripped is what is left of a dialled text that fits.
+func (m Match) stripped(dialled string) string {
+	if m.Strip {
+		return strings.TrimSuffix(strings.TrimPrefix(dialled, m.Prefix), m.Suffix)
+	}
+	return dialled
+}
+
+func (r rule) takesFacts(q Request) bool {
+	for name, value := range r.Match.Variables {
+		if q.Variables[name] != value {
+			return false
+		}
+	}
+	return true
+}
+
+func (r rule) takesCaller(p Party) bool {
+	if r.Match.Caller == "" || r.Match.Caller == p.Number {
 		return true
 	}
-	for _, n := range q.Caller.numbers() {
+	for _, n := range p.numbers() {
 		if n.Key() == r.caller.Key() {
 			return true
 		}
 	}
-	n, err := ParseNumber(q.Caller.Number, r.Numbers)
-	return err == nil && n.Key() == r.caller.Key()
+	reading, err := r.numbers.Read(p.Number)
+	return err == nil && reading.Number.Key() == r.caller.Key()
 }
 
 func (t *Table) plan(r rule, q Request) (Plan, error) {
-	dialled := q.Dialled
-	if r.Match.Strip {
-		dialled = strings.TrimPrefix(dialled, r.Match.Prefix)
-	}
-	plan := Plan{Rule: r.Name, Targets: make([]Target, len(r.Targets))}
+	dialled := r.Match.stripped(q.Dialled)
+	plan := Plan{Rule: r.Name, Line: r.Line, Targets: make([]Target, len(r.Targets))}
 	for i, rt := range r.Targets {
-		target := Target{Trunk: rt.Trunk, Timeout: rt.Timeout, Caller: t.caller(r, q), Number: r.numbers[i]}
+		target := Target{Trunk: rt.Trunk, Timeout: rt.Timeout, Caller: t.caller(r, q), Number: r.fixed[i]}
 		if s, ok := ringSeconds(q); ok && t.kinds[q.Trunk] == PBX {
 			target.Timeout = s
 		}
@@ -85,12 +104,16 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 			target.Context, target.Endpoint = rt.Context, rt.Endpoint
 			target.Extension = extension(rt, dialled)
 			target.Variables = t.variables(r, rt, q, target.Caller)
+			if t.kinds[q.Trunk] == Account {
+				target.Presented = r.numbers.presented(target.Caller)
+			}
 		case target.Number.Kind == 0:
-			number, err := ParseNumber(dialled, r.Numbers)
+			reading, err := r.read(dialled, q.Remembered)
 			if err != nil {
 				return Plan{}, err
 			}
-			target.Number = number
+			target.Number, target.Others = reading.Number, reading.Others
+			plan.Matched, plan.How = reading.Matched, reading.How
 		}
 		if target.Variables == nil {
 			target.Variables = maps.Clone(rt.Variables)
@@ -98,6 +121,15 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 		plan.Targets[i] = target
 	}
 	return plan, nil
+}
+
+// read says what a dialled text means, by what the PBX was shown before where that says more.
+func (r rule) read(dialled string, known []Presented) (Reading, error) {
+	reading, err := r.numbers.Read(dialled)
+	if p, ok := recall(dialled, reading, err != nil, known); ok {
+		return p.reading(), nil
+	}
+	return reading, err
 }
 
 func extension(rt RuleTarget, dialled string) string {
@@ -115,18 +147,15 @@ func extension(rt RuleTarget, dialled string) string {
 // caller returns the calling party as the called side should see it.
 func (t *Table) caller(r rule, q Request) Party {
 	p := q.Caller
-	p.Name = SanitizeName(p.Name)
 	if t.kinds[q.Trunk] != Account {
-		p.Number = SanitizeName(p.Number)
+		p.Name, p.Number = SanitizeName(p.Name), SanitizeName(p.Number)
 		return p
 	}
 	if p.Phone != "" {
 		p.Phone = "+" + strings.TrimPrefix(p.Phone, "+") // Telegram leaves the plus out
 	}
-	p.Number = r.Numbers.CallerID(p)
-	if p.Name == "" && p.Username != "" {
-		p.Name = SanitizeName("@" + p.Username)
-	}
+	p.Name = r.names.show(q.Caller).text
+	p.Number = r.numbers.CallerID(p).Number
 	return p
 }
 
@@ -136,13 +165,13 @@ func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[st
 	out := make(map[string]string, len(q.Variables)+len(rt.Variables)+8)
 	for name, value := range q.Variables {
 		if variableName(name) && name != VarTimeout {
-			out[name] = sanitize(value, maxVariable)
+			out[name] = SanitizeText(value, maxVariable)
 		}
 	}
 	maps.Copy(out, rt.Variables)
 	set := func(name, value string) {
 		delete(out, name)
-		if value = sanitize(value, maxVariable); value != "" {
+		if value = SanitizeText(value, maxVariable); value != "" {
 			out[name] = value
 		}
 	}

@@ -9,6 +9,8 @@ type Party struct {
 	Phone    string // E.164 with '+'
 	Number   string // what a PBX shows as caller-id number
 	Name     string // display name; as received (unsanitised) in a Request, sanitised in a Target
+	First    string // first and
+	Last     string // last name of a Telegram user, as received
 }
 
 // Request is a call that asks for a route.
@@ -17,25 +19,34 @@ type Request struct {
 	Caller    Party             // who calls
 	Dialled   string            // what was dialled, as received; empty where the trunk itself is the destination
 	Variables map[string]string // facts of the offering trunk, for rules and for the far channel
+
+	// Remembered is what the offering trunk, a PBX, was shown of users whom Dialled may mean (Presented); what was shown
+	// last comes first.
+	Remembered []Presented
 }
 
 // Target is one destination of a Plan.
 type Target struct {
 	Trunk string // name of the trunk to dial
 
-	Number Number // for a Telegram account: whom to call
+	Number Number   // for a Telegram account: whom to call,
+	Others []Number // and other ways to the same person, in order, where the account does not know Number
 
 	Context   string // for a PBX: dialplan context and
 	Extension string // extension to enter, or
 	Endpoint  string // an endpoint to ring directly ("PJSIP/100"), which wins over Context and Extension
 
 	Caller    Party             // who calls, as the called side should see it
+	Presented *Presented        // for a PBX: what it is shown of a Telegram user, worth remembering; nil for nothing
 	Variables map[string]string // channel variables to set before the dialplan runs
 	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the exchange's default
 }
 
 // Plan is a routing decision: targets that are tried in order. A Plan has at least one target.
 type Plan struct {
-	Rule    string // the rule that decided, for log and record
+	Rule    string  // the rule that decided, for log and record
+	Line    int     // of it in the configuration file; 0 where unknown
+	Matched Matched // what gave the dialled text its meaning; "" where it was not read as a number
+	How     string  // the same in words
 	Targets []Target
 }

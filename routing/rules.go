@@ -3,52 +3,157 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Defaults of NumberRules.
-const (
-	DefaultUserIDPrefix        = "*"
-	DefaultInternationalPrefix = "00"
-)
-
-// NumberRules says how numbers are written between a PBX and Telegram, in both directions. The zero value is usable:
-// "*" before user-ids, "00" before international numbers, no national numbers.
-type NumberRules struct {
-	UserIDPrefix        string // before user-ids, dialled and shown; "" means "*"; 1-8 of letters, digits, * # _ - .
-	InternationalPrefix string // before an international number dialled without "+"; "" means "00"
-	CountryCode         string // of national numbers, digits without "+"; "" refuses national numbers
-	NationalPrefix      string // before a national number, such as 0 or 8; "" for none; needs CountryCode
-	NationalDigits      int    // length of a national number without its prefix; 0 for any; needs CountryCode
+// CallerRule is one way to write a Telegram user as a number, such as *{userid}: one of the fields {userid}, {username}
+// and {phone} (digits without plus), with text before and behind it.
+type CallerRule struct {
+	Text string
+	Line int // in the configuration file; 0 where unknown
 }
 
-func (r NumberRules) withDefaults() NumberRules {
-	if r.UserIDPrefix == "" {
-		r.UserIDPrefix = DefaultUserIDPrefix
-	}
+// defaultCallerID are the caller-ID rules where there are none: whoever shows his phone number is shown by it.
+var defaultCallerID = []string{"+{phone}", "*{userid}", "{username}"}
+
+// DefaultInternationalPrefix stands before international numbers dialled without "+", unless NumberRules say otherwise.
+const DefaultInternationalPrefix = "00"
+
+// NumberRules says how numbers are written between a PBX and Telegram, in both directions. The zero value is usable: the
+// default caller-ID rules, "00" before international numbers, no national numbers.
+type NumberRules struct {
+	// CallerID are tried in order: the first whose field is known of a user is how a PBX sees the user. What is dialled
+	// is read back by them. Nil means +{phone}, *{userid}, {username}.
+	CallerID            []CallerRule
+	InternationalPrefix string            // before an international number dialled without "+"; "" means "00"
+	CountryCode         string            // of national numbers, digits without "+"; "" refuses national numbers
+	NationalPrefix      string            // before a national number, such as 0 or 8; "" for none; needs CountryCode
+	NationalDigits      int               // length of a national number without its prefix; 0 for any; needs CountryCode
+	Aliases             map[string]string // what is dialled, exactly, to a number in any form
+}
+
+const (
+	maxPrefix      = 8
+	maxCallerRules = 16
+)
+
+// Numbers reads and writes numbers by checked NumberRules. It is immutable; the nil Numbers goes by the zero NumberRules.
+type Numbers struct {
+	rules     []callerRule
+	phones    NumberRules // how phone numbers are dialled
+	templates []template  // of rules, for what only looks at them
+	aliases   map[string]Number
+	warnings  []Warning
+}
+
+// callerRule is a checked CallerRule.
+type callerRule struct {
+	template
+	line int
+}
+
+// NewNumbers checks rules. The error joins one error for everything that is wrong; those about caller-ID rules are a *CallerRuleError, those about
+// aliases an *AliasError.
+func NewNumbers(r NumberRules) (*Numbers, error) {
 	if r.InternationalPrefix == "" {
 		r.InternationalPrefix = DefaultInternationalPrefix
 	}
-	return r
-}
-
-const maxPrefix = 8
-
-// Validate returns what makes the rules unusable, nil for good ones.
-func (r NumberRules) Validate() error {
-	r = r.withDefaults()
-	var errs []error
-	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if len(r.UserIDPrefix) > maxPrefix {
-		refuse("user-id prefix %q is longer than %d characters", r.UserIDPrefix, maxPrefix)
-	}
-	for _, c := range []byte(r.UserIDPrefix) {
-		if !dialable(c) || c == '+' || c == '@' {
-			refuse("user-id prefix %q contains %q; letters, digits, * # _ - . are accepted", r.UserIDPrefix, rune(c))
-			break
+	if r.CallerID == nil {
+		for _, text := range defaultCallerID {
+			r.CallerID = append(r.CallerID, CallerRule{Text: text})
 		}
 	}
+	n := &Numbers{phones: r, aliases: make(map[string]Number, len(r.Aliases))}
+	errs := []error{r.checkPhones()}
+	errs = append(errs, n.takeCallerRules(r.CallerID)...)
+	errs = append(errs, n.takeAliases(r.Aliases)...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	n.warnings = n.warn()
+	return n, nil
+}
+
+// CallerRuleError says what is wrong with a caller-ID rule.
+type CallerRuleError struct {
+	Line    int // in the configuration file; 0 where unknown
+	Problem string
+}
+
+// Error returns the problem.
+func (e *CallerRuleError) Error() string { return e.Problem }
+
+// AliasError says what is wrong with an alias.
+type AliasError struct {
+	Dialled string
+	Problem string
+}
+
+// Error returns the problem with the alias's name.
+func (e *AliasError) Error() string { return "alias " + strconv.Quote(e.Dialled) + ": " + e.Problem }
+
+func (n *Numbers) takeCallerRules(rules []CallerRule) (errs []error) {
+	refuse := func(line int, format string, args ...any) {
+		errs = append(errs, &CallerRuleError{Line: line, Problem: fmt.Sprintf(format, args...)})
+	}
+	if len(rules) == 0 || len(rules) > maxCallerRules {
+		refuse(0, "there are %d caller-id rules; write 1 to %d, or leave them out for the default", len(rules), maxCallerRules)
+	}
+	for _, r := range rules {
+		t, err := parseTemplate(r.Text)
+		if err != nil {
+			refuse(r.Line, "%v", err)
+			continue
+		}
+		for _, earlier := range n.rules {
+			if text, both := overlap(earlier.template, t); both {
+				refuse(r.Line, "caller-id rules %q%s and %q%s can both mean %q: change what stands around a field",
+					earlier.template, at(earlier.line), t, at(r.Line), text)
+				break
+			}
+		}
+		n.rules = append(n.rules, callerRule{t, r.Line})
+		n.templates = append(n.templates, t)
+	}
+	return errs
+}
+
+func (n *Numbers) takeAliases(aliases map[string]string) (errs []error) {
+	for _, dialled := range slices.Sorted(maps.Keys(aliases)) {
+		text := aliases[dialled]
+		refuse := func(format string, args ...any) {
+			errs = append(errs, &AliasError{Dialled: dialled, Problem: fmt.Sprintf(format, args...)})
+		}
+		if problem := unclean(dialled); problem != "" {
+			refuse("it can never be dialled: %s", problem)
+			continue
+		}
+		for _, r := range n.rules {
+			if _, ok := r.read(dialled); ok {
+				refuse("the caller-id rule %q%s reads it as a number of its own", r.template, at(r.line))
+			}
+		}
+		number, err := n.readForm(text)
+		if err != nil {
+			refuse("%v", err)
+			continue
+		}
+		key := strings.ToLower(dialled)
+		if _, twice := n.aliases[key]; twice {
+			refuse("it differs from another one by the case of letters only")
+		}
+		n.aliases[key] = number.Number
+	}
+	return errs
+}
+
+// checkPhones returns what makes the rules for phone numbers unusable.
+func (r NumberRules) checkPhones() error {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if !allDigits(r.InternationalPrefix) || len(r.InternationalPrefix) > maxPrefix {
 		refuse("international prefix %q is not 1 to %d digits", r.InternationalPrefix, maxPrefix)
 	}
@@ -67,82 +172,80 @@ func (r NumberRules) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Warnings says which habits of PBXs the rules collide with; calls still work as ParseNumber documents.
-func (r NumberRules) Warnings() []string {
-	r = r.withDefaults()
-	var out []string
-	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	p := r.UserIDPrefix
-	switch {
-	case p == "*" || p == "#" || p == "**":
-		add("user-id prefix %q collides with the feature codes of most PBXs (*72, *97, …); a longer one such as *99 does not", p)
-	case p == "0":
-		add("user-id prefix %q collides with national numbers such as 030123456 and with an outside line on 0; a longer one such as *99 does not", p)
-	case allDigits(p):
-		add("user-id prefix %q collides with phone numbers that begin with it: they are taken for user-ids; *99 does not", p)
+// Accepted lists the number forms in words for messages: what can be dialled under these rules.
+func (n *Numbers) Accepted() string {
+	n = n.orDefault()
+	var forms []string
+	word := map[NumberKind]string{UserID: "<user-id>", Phone: "<phone number>", Username: "<username>"}
+	plus, name := false, false
+	for _, t := range n.templates {
+		forms = append(forms, t.prefix+word[t.field.kind]+t.suffix)
+		plus = plus || t.field.kind == Phone && t.prefix == "+" && t.suffix == ""
+		name = name || t.field.kind == Username && (t.prefix == "" || t.prefix == "@") && t.suffix == ""
 	}
-	if strings.HasPrefix(r.InternationalPrefix, p) && p != "0" {
-		add("user-id prefix %q is the beginning of the international prefix %q", p, r.InternationalPrefix)
+	if !plus {
+		forms = append(forms, "+<phone number>")
 	}
-	if r.NationalPrefix != "" && (strings.HasPrefix(r.NationalPrefix, p) || strings.HasPrefix(p, r.NationalPrefix)) {
-		add("user-id prefix %q and national prefix %q begin alike: what matches both is a user-id", p, r.NationalPrefix)
+	if !name {
+		forms = append(forms, "@<username>")
+	}
+	out := strings.Join(forms[:len(forms)-1], ", ") + " or " + forms[len(forms)-1]
+	if n.phones.CountryCode != "" {
+		out += "; national numbers get +" + n.phones.CountryCode
 	}
 	return out
 }
 
-// Accepted lists the number forms in words for messages: what can be dialled under these rules.
-func (r NumberRules) Accepted() string {
-	r = r.withDefaults()
-	phone := "+<phone number>"
-	if r.CountryCode != "" {
-		phone += " (national numbers get +" + r.CountryCode + ")"
+// orDefault makes the nil Numbers usable.
+func (n *Numbers) orDefault() *Numbers {
+	if n != nil {
+		return n
 	}
-	return r.UserIDPrefix + "<user-id>, " + phone + " or @<username>"
+	n, _ = NewNumbers(NumberRules{}) // the zero rules are good (TestDefaultRules)
+	return n
 }
 
-// Render returns the text that ParseNumber reads back as n: for a user-id the prefix and the digits, for a phone number
-// E.164 with "+", for a username the bare name, or with "@" where the bare name would be read as something else.
-// It is "" for the zero Number.
-func (r NumberRules) Render(n Number) string {
-	r = r.withDefaults()
-	switch n.Kind {
+// Shown is how a Telegram user is shown to a PBX.
+type Shown struct {
+	Number string // "" where nothing is known that could be dialled
+	Rule   string // the caller-ID rule that made it
+}
+
+// CallerID returns the number that a PBX is shown for a Telegram user: that of the first rule whose field is known and
+// well formed. Reading it (Read) gives that field's value back.
+func (n *Numbers) CallerID(p Party) Shown {
+	for _, r := range n.orDefault().rules {
+		if text := r.write(p.field(r.field.kind)); text != "" && (r.field.kind != UserID || p.UserID > 0) {
+			return Shown{Number: text, Rule: r.String()}
+		}
+	}
+	return Shown{}
+}
+
+// field returns what is known of a party in the form that fields have; "" where it is unknown.
+func (p Party) field(kind NumberKind) string {
+	switch kind {
 	case UserID:
-		return r.UserIDPrefix + strconv.FormatInt(n.UserID, 10)
+		return strconv.FormatInt(p.UserID, 10)
 	case Phone:
-		return n.Phone
+		return strings.TrimPrefix(p.Phone, "+") // Telegram leaves the plus out
 	case Username:
-		if got, err := ParseNumber(n.Username, r); err != nil || got != n {
-			return "@" + n.Username
-		}
-		return n.Username
+		return strings.TrimPrefix(p.Username, "@")
 	}
 	return ""
 }
 
-// CallerID returns the number that a PBX is shown for a Telegram user, chosen so that dialling it calls the user back:
-// the phone number where it is visible, else the user-id with its prefix, else the username; "" for a party of whom
-// nothing is known, and for facts that are no valid number.
-func (r NumberRules) CallerID(p Party) string {
-	for _, n := range p.numbers() {
-		text := r.Render(n)
-		if _, err := ParseNumber(text, r); err == nil {
-			return text
-		}
-	}
-	return ""
-}
-
-// numbers returns the ways to reach the party, the best known first.
+// numbers returns the ways to reach the party, the surest first.
 func (p Party) numbers() []Number {
 	var out []Number
-	if p.Phone != "" {
-		out = append(out, Number{Kind: Phone, Phone: "+" + strings.TrimPrefix(p.Phone, "+")})
-	}
 	if p.UserID > 0 {
 		out = append(out, Number{Kind: UserID, UserID: p.UserID})
 	}
-	if p.Username != "" {
-		out = append(out, Number{Kind: Username, Username: strings.TrimPrefix(p.Username, "@")})
+	if text := p.field(Username); usernameField.has(text) {
+		out = append(out, Number{Kind: Username, Username: text})
+	}
+	if text := p.field(Phone); phoneField.has(text) {
+		out = append(out, Number{Kind: Phone, Phone: "+" + text})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -40,15 +41,19 @@ type Rule struct {
 	From    string // trunk that the call comes from
 	Match   Match
 	Numbers NumberRules // how dialled numbers are read and callers are shown
+	Names   NameRules   // how callers' names are shown
 	Targets []RuleTarget
 }
 
 // Match selects calls. Every field that is set must match; the zero Match takes every call of the trunk.
 type Match struct {
 	Dialled string // exactly what was dialled
-	Prefix  string // what the dialled text begins with; not together with Dialled
-	Strip   bool   // remove Prefix before the rest is read as a number
+	Prefix  string // what the dialled text begins with and
+	Suffix  string // what it ends with; neither together with Dialled
+	Strip   bool   // remove Prefix and Suffix before the rest is read as a number
 	Caller  string // the caller: a PBX caller-id number, or any number form of a Telegram user (Rule.Numbers)
+	// Variables must have these values in Request.Variables.
+	Variables map[string]string
 }
 
 // RuleTarget is one destination. What it needs depends on the kind of its trunk:
@@ -82,8 +87,10 @@ type Table struct {
 // rule is a checked Rule with what Route needs of it worked out.
 type rule struct {
 	Rule
+	numbers *Numbers
+	names   names
 	caller  Number   // Match.Caller read as a number; zero where it is none
-	numbers []Number // RuleTarget.Number read, by target; zero where there is none
+	fixed   []Number // RuleTarget.Number read, by target; zero where there is none
 }
 
 // Warnings returns what is worth telling the administrator when the table is loaded.
@@ -96,7 +103,7 @@ func NewTable(c Config) (*Table, error) {
 	for _, r := range c.Rules {
 		checked, problems := t.check(r)
 		for _, p := range problems {
-			errs = append(errs, &RuleError{Rule: checked.Name, Line: r.Line, Problem: p})
+			errs = append(errs, &RuleError{Rule: checked.Name, Line: cmp.Or(p.line, r.Line), Problem: p.text})
 		}
 		for _, earlier := range t.rules[r.From] {
 			if p := conflict(earlier, checked); p != "" {
@@ -110,19 +117,38 @@ func NewTable(c Config) (*Table, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	t.warnCallback()
 	return t, nil
 }
 
-// warn adds the warnings of one rule, each text once for a trunk.
+// warn adds the warnings of one rule, each text once.
 func (t *Table) warn(r rule) {
 	if !t.readsNumbers(r) {
 		return
 	}
-	for _, text := range r.Numbers.Warnings() {
-		if !slices.ContainsFunc(t.warnings, func(w Warning) bool { return w.Text == text }) {
-			t.warnings = append(t.warnings, Warning{Line: r.Line, Text: text})
+	for _, w := range r.numbers.Warnings() {
+		if w.Line == 0 {
+			w.Line = r.Line
+		}
+		t.addWarning(w)
+	}
+}
+
+func (t *Table) addWarning(w Warning) {
+	if !slices.ContainsFunc(t.warnings, func(o Warning) bool { return w.Text == o.Text }) {
+		t.warnings = append(t.warnings, w)
+	}
+}
+
+// Variables returns the names of the facts that rules for calls from the trunk ask for, sorted.
+func (t *Table) Variables(trunk string) []string {
+	asked := map[string]struct{}{}
+	for _, r := range t.rules[trunk] {
+		for name := range r.Match.Variables {
+			asked[name] = struct{}{}
 		}
 	}
+	return slices.Sorted(maps.Keys(asked))
 }
 
 // readsNumbers reports whether number rules matter to the rule: an account is at one of its ends.

@@ -27,7 +27,7 @@ func TestRouteFromPBX(t *testing.T) {
 		Rule{Name: "alias", From: "pbx", Match: Match{Dialled: "*8001"}, Targets: []RuleTarget{{Trunk: "sales", Number: "@boss"}}},
 		Rule{Name: "boss only", From: "pbx", Match: Match{Prefix: "9", Strip: true, Caller: "101"}, Targets: []RuleTarget{{Trunk: "support"}}},
 		Rule{Name: "prefix", From: "pbx", Match: Match{Prefix: "tg-", Strip: true}, Targets: []RuleTarget{{Trunk: "support", Timeout: 20 * time.Second}}},
-		Rule{Name: "ids", From: "pbx", Match: Match{Prefix: "*99"}, Numbers: NumberRules{UserIDPrefix: "*99"}, Targets: []RuleTarget{{Trunk: "support"}}},
+		Rule{Name: "ids", From: "pbx", Match: Match{Prefix: "*99"}, Numbers: long, Targets: []RuleTarget{{Trunk: "support"}}},
 		Rule{Name: "all", From: "pbx", Numbers: german, Targets: []RuleTarget{{Trunk: "sales"}, {Trunk: "support", Variables: map[string]string{"X": "1"}}}},
 	)
 	for _, test := range []struct {
@@ -91,7 +91,7 @@ func TestRouteFromAccount(t *testing.T) {
 			continue
 		}
 		got := plan.Targets[0]
-		got.Caller, got.Variables = Party{}, nil
+		got.Caller, got.Variables, got.Presented = Party{}, nil, nil
 		if plan.Rule != test.rule || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%+v goes by %q to %+v, want %q %+v", test.caller, plan.Rule, got, test.rule, test.want)
 		}
@@ -128,6 +128,139 @@ func TestFactsForThePBX(t *testing.T) {
 	plan, _ = tab.Route(Request{Trunk: "sales", Caller: Party{UserID: 123456, Username: "durov"}})
 	if c := plan.Targets[0].Caller; c.Number != "*123456" || c.Name != "@durov" {
 		t.Errorf("a caller without a name and a phone is shown as %+v", c)
+	}
+}
+
+func TestMatchers(t *testing.T) {
+	to := func(trunk string) []RuleTarget { return []RuleTarget{{Trunk: trunk}} }
+	tab := table(t,
+		Rule{Name: "both", From: "pbx", Match: Match{Prefix: "9", Suffix: "#", Strip: true}, Targets: to("sales")},
+		Rule{Name: "suffix", From: "pbx", Match: Match{Suffix: "*2", Strip: true}, Targets: to("support")},
+		Rule{Name: "kept", From: "pbx", Match: Match{Suffix: "_b"}, Targets: to("support")},
+		Rule{Name: "two variables", From: "pbx", Match: Match{Variables: map[string]string{"TEAM": "a", "SHIFT": "night"}}, Targets: to("support")},
+		Rule{Name: "variable", From: "pbx", Match: Match{Variables: map[string]string{"TEAM": "a"}}, Targets: to("support")},
+		Rule{Name: "all", From: "pbx", Targets: to("sales")},
+		Rule{Name: "german", From: "sales", Match: Match{Variables: map[string]string{"TGTRUNK_LANG": "de"}}, Targets: []RuleTarget{in}},
+		Rule{Name: "in", From: "sales", Targets: []RuleTarget{in}},
+	)
+	for _, test := range []struct {
+		dialled   string
+		variables map[string]string
+		rule      string
+		number    Number
+	}{
+		{"9*123456#", nil, "both", id(123456)},
+		{"*123456*2", nil, "suffix", id(123456)},
+		{"anna_b", nil, "kept", name("anna_b")},
+		{"*123456", map[string]string{"TEAM": "a", "SHIFT": "night"}, "two variables", id(123456)},
+		{"*123456", map[string]string{"TEAM": "a", "SHIFT": "day"}, "variable", id(123456)},
+		{"*123456", map[string]string{"TEAM": "b"}, "all", id(123456)},
+		{"*123456", nil, "all", id(123456)},
+	} {
+		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: test.dialled, Variables: test.variables})
+		if err != nil || plan.Rule != test.rule || plan.Targets[0].Number != test.number {
+			t.Errorf("%q with %v: %+v, %v; want %q %+v", test.dialled, test.variables, plan, err, test.rule, test.number)
+		}
+	}
+	for lang, want := range map[string]string{"de": "german", "en": "in", "": "in"} {
+		plan, err := tab.Route(Request{Trunk: "sales", Caller: Party{UserID: 123456}, Variables: map[string]string{"TGTRUNK_LANG": lang}})
+		if err != nil || plan.Rule != want {
+			t.Errorf("language %q goes by %q, %v", lang, plan.Rule, err)
+		}
+	}
+	if _, err := tab.Route(Request{Trunk: "pbx", Dialled: "9"}); err == nil {
+		t.Error("9 is a number")
+	}
+	if got := tab.Variables("pbx"); !reflect.DeepEqual(got, []string{"SHIFT", "TEAM"}) {
+		t.Errorf("the PBX is asked for %v", got)
+	}
+}
+
+// Prefix and suffix of one rule do not share characters.
+func TestPrefixAndSuffixStandBesideEachOther(t *testing.T) {
+	m := Match{Prefix: "12", Suffix: "23", Strip: true}
+	for text, want := range map[string]bool{"1223": true, "123": false, "12x23": true, "12": false} {
+		if got := m.takes(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	if got := m.stripped("12x23"); got != "x" {
+		t.Errorf("%q is left", got)
+	}
+}
+
+func TestMatchersThatCollide(t *testing.T) {
+	to := []RuleTarget{{Trunk: "sales"}}
+	variable := func(value string) map[string]string { return map[string]string{"V": value} }
+	for _, test := range []struct {
+		first, second Match
+		says          string // "" where both are good
+	}{
+		{Match{Suffix: "#"}, Match{Suffix: "#"}, "collide"},
+		{Match{Suffix: "#"}, Match{Suffix: "1#"}, "never reached"},
+		{Match{Suffix: "1#"}, Match{Suffix: "#"}, ""},
+		{Match{Suffix: "#"}, Match{Prefix: "1", Suffix: "#"}, "never reached"},
+		{Match{Prefix: "1", Suffix: "#"}, Match{Suffix: "#"}, ""},
+		{Match{Suffix: "#"}, Match{Prefix: "1"}, ""},
+		{Match{Suffix: "#"}, Match{Dialled: "1#"}, "never reached"},
+		{Match{Prefix: "12", Suffix: "23"}, Match{Dialled: "123"}, ""},
+		{Match{Variables: variable("a")}, Match{Variables: variable("a")}, "collide"},
+		{Match{Variables: variable("a")}, Match{Variables: variable("b")}, ""},
+		{Match{Variables: variable("a")}, Match{}, ""},
+		{Match{Variables: variable("a")}, Match{Variables: variable("a"), Prefix: "1"}, "never reached"},
+		{Match{Prefix: "1"}, Match{Variables: variable("a"), Prefix: "1"}, "never reached"},
+	} {
+		_, err := NewTable(Config{Trunks: trunks, Rules: []Rule{
+			{Line: 1, From: "pbx", Match: test.first, Targets: to}, {Line: 2, From: "pbx", Match: test.second, Targets: to},
+		}})
+		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
+			t.Errorf("%+v, %+v: %v, want %q", test.first, test.second, err, test.says)
+		}
+	}
+}
+
+func TestPlanSaysHow(t *testing.T) {
+	tab := table(t,
+		Rule{Name: "out", Line: 7, From: "pbx", Numbers: aliased, Targets: []RuleTarget{{Trunk: "sales"}, {Trunk: "branch", Context: "in"}}},
+		Rule{Name: "in", From: "sales", Numbers: aliased, Targets: []RuleTarget{in}},
+	)
+	for dialled, want := range map[string]Matched{"7001": ByAlias, "*123456": ByCallerID, "004930123456": ByPhone, "anna_b": ByUsername} {
+		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: dialled})
+		if err != nil || plan.Matched != want || plan.Line != 7 || plan.How == "" {
+			t.Errorf("%q: %+v, %v", dialled, plan, err)
+		}
+		if plan.Targets[1].Presented != nil {
+			t.Errorf("a call between PBXs is remembered: %+v", plan.Targets[1].Presented)
+		}
+	}
+	shown := Presented{Number: "*5000000201", Own: "5000000201", Kind: UserID, UserID: 5000000201, Username: "anna_b"}
+	plan, err := tab.Route(Request{Trunk: "sales", Caller: Party{UserID: 5000000201, Username: "anna_b"}})
+	if err != nil || plan.Matched != "" || plan.Targets[0].Presented == nil || *plan.Targets[0].Presented != shown {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	plan, err = tab.Route(Request{Trunk: "pbx", Dialled: "5000000201", Remembered: []Presented{shown}})
+	if err != nil || plan.Matched != ByMemory || plan.Targets[0].Number != id(5000000201) || plan.Targets[0].Others[0] != name("anna_b") {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
+func TestPresent(t *testing.T) {
+	tab := table(t,
+		Rule{Name: "vip", Line: 1, From: "sales", Match: Match{Caller: "@boss_b"}, Targets: []RuleTarget{in, {Trunk: "branch", Context: "in"}, in}},
+		Rule{Name: "in", Line: 2, From: "sales", Numbers: long, Targets: []RuleTarget{in}},
+		Rule{Name: "out", Line: 3, From: "pbx", Targets: []RuleTarget{{Trunk: "sales"}}},
+	)
+	got := tab.Present("sales", Party{UserID: 123456, Username: "boss_b", Name: "B\"oss"})
+	want := []Presentation{
+		{Route: "vip", Line: 1, From: "sales", To: "pbx", Takes: true, Number: Shown{"*123456", "*{userid}"}, Name: "B oss", NameBy: "{name}", CallsBack: true},
+		{Route: "vip", Line: 1, From: "sales", To: "branch", Takes: true, Number: Shown{"*123456", "*{userid}"}, Name: "B oss", NameBy: "{name}"},
+		{Route: "in", Line: 2, From: "sales", To: "pbx", Number: Shown{"*99123456", "*99{userid}"}, Name: "B oss", NameBy: "{name}"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", got, want)
+	}
+	if got := tab.Present("pbx", Party{UserID: 123456}); got != nil {
+		t.Errorf("a PBX presents %+v", got)
 	}
 }
 
@@ -193,8 +326,8 @@ func TestTableRefuses(t *testing.T) {
 		`country code "x"`:                                                          {From: "pbx", Numbers: NumberRules{CountryCode: "x"}, Targets: toSales},
 		`calls from a Telegram account carry no dialled number`:                     {From: "sales", Match: Match{Prefix: "1"}, Targets: []RuleTarget{in}},
 		`it needs a number`:                                                         {From: "sales", Targets: []RuleTarget{{Trunk: "support"}}},
-		`a whole dialled number and a prefix`:                                       {From: "pbx", Match: Match{Dialled: "1", Prefix: "2"}, Targets: toSales},
-		`no prefix to strip`:                                                        {From: "pbx", Match: Match{Strip: true}, Targets: toSales},
+		`a whole dialled number and a prefix or suffix`:                             {From: "pbx", Match: Match{Dialled: "1", Prefix: "2"}, Targets: toSales},
+		`no prefix or suffix to strip`:                                              {From: "pbx", Match: Match{Strip: true}, Targets: toSales},
 		`it can never match "tg "`:                                                  {From: "pbx", Match: Match{Prefix: "tg "}, Targets: toSales},
 		`its caller contains control characters`:                                    {From: "pbx", Match: Match{Caller: "1\n"}, Targets: toSales},
 		`do not fit a Telegram account`:                                             {From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Context: "in"}}},
@@ -259,7 +392,7 @@ func TestTableWarns(t *testing.T) {
 		Rule{Line: 6, From: "sales", Numbers: zero, Targets: []RuleTarget{in}},
 	)
 	got := tab.Warnings()
-	if len(got) != 2 || got[0].Line != 3 || got[1].Line != 6 {
+	if len(got) != 3 || got[0].Line != 3 || got[1].Line != 2 || got[2].Line != 2 || !strings.Contains(got[2].Text, "calling back fails") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -145,7 +145,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	}
 	asking, cancel := l.until(ctx, s)
 	defer cancel()
-	p, err := s.resolve(asking, t.Number)
+	p, err := s.find(asking, t)
 	if err != nil {
 		if ctx.Err() != nil {
 			l.Hangup(bridge.CauseOf(bridge.Cancelled))

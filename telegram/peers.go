@@ -33,7 +33,8 @@ type Peer struct {
 // Party is the peer as routes and the PBX see it.
 func (p Peer) Party() routing.Party {
 	return routing.Party{
-		UserID: p.ID, Username: p.Username, Phone: p.Phone, Name: strings.TrimSpace(p.First + " " + p.Last),
+		UserID: p.ID, Username: p.Username, Phone: p.Phone,
+		Name: strings.TrimSpace(p.First + " " + p.Last), First: p.First, Last: p.Last,
 	}
 }
 

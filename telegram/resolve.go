@@ -22,6 +22,54 @@ const (
 	importedNobody = "tgtrunk"        // first name of a contact that exists for a moment
 )
 
+// find finds the user that a target means: by its number, and where the account does not know that, in another way to the
+// same person that the target or the account has on file. Names and phone numbers move: who is found by them has to be
+// who was meant by id.
+func (s *session) find(ctx context.Context, t routing.Target) (Peer, error) {
+	p, err := s.resolve(ctx, t.Number)
+	if !unknownHere(err) {
+		return p, err
+	}
+	for _, n := range append(t.Others[:len(t.Others):len(t.Others)], s.onFile(t.Number)...) {
+		if n.Key() == t.Number.Key() {
+			continue
+		}
+		other, otherErr := s.resolve(ctx, n)
+		switch {
+		case otherErr == nil && (t.Number.Kind != routing.UserID || other.ID == t.Number.UserID):
+			s.log.Info("callee found in another way", "dialled_as", t.Number.Kind, "found_by", n.Kind)
+			return other, nil
+		case otherErr != nil && !unknownHere(otherErr):
+			return p, otherErr // a flood wait, a lost connection: no use in asking on
+		}
+	}
+	return p, err
+}
+
+// unknownHere reports whether the account has no way to the number it was asked for.
+func unknownHere(err error) bool {
+	if err == nil {
+		return false
+	}
+	why := bridge.CauseFromError(err).Reason
+	return why == bridge.NoDialog || why == bridge.NotFound
+}
+
+// onFile returns how a user-id that cannot be called could be called otherwise.
+func (s *session) onFile(n routing.Number) (others []routing.Number) {
+	p, ok := s.peers.get(n.UserID)
+	if n.Kind != routing.UserID || !ok {
+		return nil
+	}
+	if p.Username != "" {
+		others = append(others, routing.Number{Kind: routing.Username, Username: p.Username})
+	}
+	if p.Phone != "" {
+		others = append(others, routing.Number{Kind: routing.Phone, Phone: p.Phone})
+	}
+	return others
+}
+
 // resolve finds the user that a dialled number means.
 func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveIn)

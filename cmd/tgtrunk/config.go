@@ -26,6 +26,9 @@ func newConfigCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		for _, w := range cfg.Table.Warnings() {
+			fmt.Fprintf(c.ErrOrStderr(), "%s:%d: warning: %s\n", cfg.Path, w.Line, w.Text)
+		}
 		_, err = fmt.Fprintf(c.OutOrStdout(), "%s is right: %d accounts, %d PBX links, %d routes\n",
 			cfg.Path, len(cfg.Accounts), len(cfg.PBX), len(cfg.Routes))
 		return err

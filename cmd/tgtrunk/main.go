@@ -32,6 +32,8 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(),
 		newLoginCommand(),
 		newConfigCommand(),
+		newCIDCommand(),
+		newRouteCommand(),
 		newDemoCommand(),
 		newBenchCommand(),
 		newCloudCommand(),

@@ -18,6 +18,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
@@ -80,6 +81,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
 		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
 		Records:  records.write,
+		Memory:   memory.New(memory.Options{Store: keep, Log: log}),
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
 	})
@@ -118,8 +120,10 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 
 // openStore opens the store in the data directory.
 func openStore(cfg *config.Config) (*store.File, error) {
-	return store.OpenFile(filepath.Join(cfg.Data, "tgtrunk.db"))
+	return store.OpenFile(storePath(cfg))
 }
+
+func storePath(cfg *config.Config) string { return filepath.Join(cfg.Data, "tgtrunk.db") }
 
 func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
@@ -134,7 +138,7 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 		link, err := ari.New(ari.Options{
 			Name: p.Name, URL: p.Asterisk.URL, Username: p.Asterisk.Username, Password: p.Asterisk.Password.Reveal(),
 			App: p.Asterisk.App, Media: ari.MediaOptions{Listen: p.Asterisk.RTP.Listen, Advertise: p.Asterisk.RTP.Advertise},
-			RequestTimeout: p.Asterisk.Timeout, Log: log,
+			RequestTimeout: p.Asterisk.Timeout, Variables: cfg.Table.Variables(p.Name), Log: log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
