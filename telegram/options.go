@@ -32,6 +32,7 @@ type Options struct {
 	APIHash    string        // secret
 	Phone      string        // the account's number, E.164; only Login uses it, and may ask for it instead
 	Store      store.Store   // keeps session, peers and update state under "telegram/<name>/"
+	Lease      time.Duration // how long the account stays ours without word from the store; default 30 s
 	Server     Server        // zero: Telegram
 	Calls      CallMode      // default Multi
 	ReachedIn  time.Duration // outgoing: until a device has the call; default 15 s
@@ -76,6 +77,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Server.DC, 2)
+	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.ReachedIn, 15*time.Second)
 	setDefault(&o.AnsweredIn, 90*time.Second)
 	setDefault(&o.Device.Model, "tgtrunk")

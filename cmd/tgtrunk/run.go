@@ -56,7 +56,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	for _, w := range cfg.Table.Warnings() {
 		log.Warn(w.Text, "file", cfg.Path, "line", w.Line)
 	}
-	keep, err := openStore(cfg)
+	keep, err := openStore(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,6 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 	}, nil
 }
 
-// openStore opens the store in the data directory.
-func openStore(cfg *config.Config) (*store.File, error) {
-	return store.OpenFile(filepath.Join(cfg.Data, "tgtrunk.db"))
-}
-
 func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
 	for _, a := range cfg.Accounts {
@@ -146,7 +141,7 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 
 func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
 	return telegram.New(telegram.Options{
-		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
+		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep, Lease: cfg.Store.Lease,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls:  telegram.CallMode(a.Calls), ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn,
 		Net: sockets, Log: log,
