@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,6 +159,7 @@ func beHolder(world []string) {
 		fmt.Println("no key:", err)
 		return
 	}
+	dc, _ := strconv.Atoi(world[3])
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := store.OpenRedis(ctx, store.RedisOptions{URL: world[0], Timeout: 2 * time.Second})
 	if err != nil {
@@ -165,7 +167,7 @@ func beHolder(world []string) {
 		return
 	}
 	a, err := telegram.New(telegram.Options{Name: "office", APIID: 17, APIHash: appHash, Store: s, Lease: holderLease,
-		Server: telegram.Server{Addr: world[1], PublicKey: key, DC: 2}})
+		Server: telegram.Server{Addr: world[1], PublicKey: key, DC: dc}})
 	if err != nil {
 		fmt.Println("no account:", err)
 		return
@@ -252,7 +254,7 @@ func TestOneProcessHasTheAccount(t *testing.T) {
 	addr, sent := counting(t, w.server.Addr().String())
 	other := exec.Command(os.Args[0])
 	key := base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(w.server.PublicKey()))
-	other.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", asHolder, server.URL(), addr, key))
+	other.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s %d", asHolder, server.URL(), addr, key, w.server.DC()))
 	in, err := other.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -283,14 +285,16 @@ func TestOneProcessHasTheAccount(t *testing.T) {
 	})
 	await := func(what string) {
 		t.Helper()
+		var said []string
 		for late := time.After(3 * soon); ; {
 			select {
 			case line := <-lines:
+				said = append(said, line)
 				if strings.Contains(line, what) {
 					return
 				}
 			case <-late:
-				t.Fatalf("the other process does not say %q", what)
+				t.Fatalf("the other process does not say %q, but %q", what, said)
 			}
 		}
 	}
