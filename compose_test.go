@@ -19,7 +19,7 @@ import (
 // compose loads docker-compose.yml as `docker compose` does, schema and all.
 func compose(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"docker-compose.yml"}, cli.WithProfiles(profiles), cli.WithName("tgtrunk"))
+	options, err := cli.NewProjectOptions([]string{"docker-compose.yml"}, cli.WithOsEnv, cli.WithProfiles(profiles), cli.WithName("tgtrunk"))
 	if err != nil {
 		t.Fatal(err)
 	}
