@@ -41,10 +41,13 @@ build: deps
 	@echo "building (the Telegram types take a few minutes to compile the first time)"
 	$(GO) build -o bin/tgtrunk ./cmd/tgtrunk
 
-deps: ## libopus, by apt, unless it is there
-	@if [ ! -e /usr/include/opus/opus.h ]; then \
-	  echo "installing libopus-dev"; \
-	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends libopus-dev; \
+deps: ## libopus and redis-server (for the tests), by apt, unless they are there
+	@missing=""; \
+	[ -e /usr/include/opus/opus.h ] || missing="$$missing libopus-dev"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing$$missing"; \
+	  $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends $$missing; \
 	fi
 
 chromium: ## a browser for the calls with web clients, by apt, unless one is there

@@ -21,7 +21,7 @@ const module = "github.com/tgtrunk/tgtrunk"
 const anything = "..."
 
 // forTests are packages that no code imports but tests, by their full name.
-var forTests = []string{"bridge/trunktest", "telegram/cloud/tdjson", "lab/browser"}
+var forTests = []string{"bridge/trunktest", "store/storetest", "telegram/cloud/tdjson", "lab/browser"}
 
 // room is what the code of one folder, and of the folders below it that are no room of their own, may import from the
 // module. A name that ends with /... stands for a room with all below it.
@@ -36,18 +36,19 @@ var rooms = map[string]room{
 	"bridge":                   {live: []string{"routing", "media"}, tests: []string{"bridge/trunktest"}},
 	"bridge/trunktest":         {live: []string{"bridge", "routing", "media"}},
 	"routing/memory":           {live: []string{"routing", "store"}, tests: []string{"bridge", "bridge/trunktest"}},
-	"store":                    {},
+	"store":                    {tests: []string{"store/storetest"}},
+	"store/storetest":          {live: []string{"store"}},
 	"config":                   {live: []string{"routing"}},
 	"ari":                      {live: []string{"bridge", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},
 	"esl":                      {live: []string{"bridge", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},
-	"telegram":                 {live: []string{"bridge", "routing", "media", "store", "telegram/calls", "telegram/voip"}, tests: []string{"bridge/trunktest", "telegram/cloud/...", "telegram/voip/signaling", "media/tone"}},
+	"telegram":                 {live: []string{"bridge", "routing", "media", "store", "telegram/calls", "telegram/voip"}, tests: []string{"bridge/trunktest", "telegram/cloud/...", "telegram/voip/signaling", "media/tone", "store/storetest"}},
 	"telegram/calls":           {live: []string{"telegram/voip/...", "media"}, tests: []string{"telegram/cloud/...", "media/tone"}},
 	"telegram/voip":            {live: []string{"telegram/voip/...", "media"}, tests: []string{"telegram/cloud/reflector", "media/tone"}},
 	"telegram/cloud":           {live: []string{"telegram/cloud/...", "telegram/voip", "media"}, tests: []string{"telegram/voip/signaling", "media/tone"}},
 	"telegram/cloud/reflector": {},
 	"telegram/cloud/phone":     {live: []string{"telegram/cloud/...", "telegram/calls", "telegram/voip", "media/..."}},
 	"lab":                      {live: []string{anything}, tests: []string{"bridge/trunktest"}},
-	"cmd":                      {live: []string{anything}, tests: []string{"bridge/trunktest"}},
+	"cmd":                      {live: []string{anything}, tests: []string{"bridge/trunktest", "store/storetest"}},
 	".":                        {tests: []string{anything}}, // tests of what lies at the root
 }
 
@@ -232,6 +233,10 @@ func TestPlanIsNotEmpty(t *testing.T) {
 		{"media", false, "bridge", true},
 		{"media/tone", false, "routing", true},
 		{"store", false, "telegram", true},
+		{"store", false, "store/storetest", true},
+		{"store", true, "store/storetest", false},
+		{"telegram", false, "store/storetest", true},
+		{"config", false, "store", true},
 		{"config", false, "telegram", true},
 		{"ari", false, "bridge", false},
 		{"ari", false, "telegram", true},
@@ -303,6 +308,9 @@ func TestForeignHomes(t *testing.T) {
 		{"config", "github.com/spf13/cobra", true},
 		{"store", "go.etcd.io/bbolt", false},
 		{"telegram", "go.etcd.io/bbolt", true},
+		{"store", "github.com/redis/go-redis/v9", false},
+		{"telegram", "github.com/redis/go-redis/v9", true},
+		{"cmd/tgtrunk", "github.com/redis/go-redis/v9", true},
 		{"media", "C", false},
 		{"telegram/voip", "C", true},
 		{"routing", "github.com/example/anything", true},

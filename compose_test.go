@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
@@ -17,7 +19,7 @@ import (
 // compose loads docker-compose.yml as `docker compose` does, schema and all.
 func compose(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"docker-compose.yml"}, cli.WithProfiles(profiles), cli.WithName("tgtrunk"))
+	options, err := cli.NewProjectOptions([]string{"docker-compose.yml"}, cli.WithOsEnv, cli.WithProfiles(profiles), cli.WithName("tgtrunk"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +35,7 @@ func TestComposeFileFitsTheSchema(t *testing.T) {
 		profiles, services []string
 	}{
 		{nil, []string{"tgtrunk"}},
+		{[]string{"redis"}, []string{"redis", "tgtrunk"}},
 		{[]string{"lab"}, []string{"asterisk", "cloud", "service", "tgtrunk"}},
 	} {
 		got := compose(t, want.profiles...).ServiceNames()
@@ -40,6 +43,37 @@ func TestComposeFileFitsTheSchema(t *testing.T) {
 		if !slices.Equal(got, want.services) {
 			t.Errorf("profiles %v have the services %v, not %v", want.profiles, got, want.services)
 		}
+	}
+}
+
+// The Redis of the composition keeps what it is told, is not open to the network, and is reached as its comment says.
+func TestComposeRedisIsFitForAStore(t *testing.T) {
+	t.Setenv("TGTRUNK_REDIS_PASSWORD", "secret")
+	t.Setenv("TGTRUNK_STORE_KEY", strings.Repeat("0", 64))
+	redis := compose(t, "redis").Services["redis"]
+	for _, want := range [][]string{{"--appendonly", "yes"}, {"--maxmemory-policy", "noeviction"}, {"--requirepass", "secret"}} {
+		if i := slices.Index(redis.Command, want[0]); i < 0 || i+1 >= len(redis.Command) || redis.Command[i+1] != want[1] {
+			t.Errorf("redis runs as %q without %q", redis.Command, want)
+		}
+	}
+	if len(redis.Ports) != 1 || redis.Ports[0].HostIP != "127.0.0.1" || redis.Ports[0].Published != "6379" {
+		t.Errorf("redis listens at %+v", redis.Ports)
+	}
+	text, err := os.ReadFile("docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := regexp.MustCompile(`redis: # (store: .*)`).FindSubmatch(text)
+	minimal, err := os.ReadFile("config/testdata/minimal.yaml")
+	if err != nil || store == nil {
+		t.Fatal("docker-compose.yml does not say how to use its redis", err)
+	}
+	path := filepath.Join(t.TempDir(), "tgtrunk.yaml")
+	if err := os.WriteFile(path, slices.Concat(store[1], []byte("\n"), minimal), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := config.Load(path); err != nil || c.Store.Redis == nil {
+		t.Error(err)
 	}
 }
 

@@ -67,6 +67,7 @@ func at(way ...any) []any { return way }
 func (c *checker) all() {
 	c.trunks = map[string]routing.TrunkKind{}
 	c.general()
+	c.store()
 	for i := range c.config.Accounts {
 		c.account(i)
 	}

@@ -12,7 +12,8 @@ type Config struct {
 	Path  string         `yaml:"-"` // the file it came from
 	Table *routing.Table `yaml:"-"` // what Routes say
 
-	Data     string    `yaml:"data"` // directory of the store: Telegram sessions, peers
+	Data     string    `yaml:"data"` // short for store.path
+	Store    Store     `yaml:"store"`
 	Log      Log       `yaml:"log"`
 	Telegram Telegram  `yaml:"telegram"`
 	Accounts []Account `yaml:"accounts"`
@@ -22,6 +23,25 @@ type Config struct {
 	Records  Records   `yaml:"records"`
 
 	Numbering `yaml:",inline"` // of every route that has none of its own
+}
+
+// Store says where Telegram sessions and what is known of peers are kept: in a directory or on a Redis server.
+type Store struct {
+	Path    string        `yaml:"path"`     // directory of a file for one process
+	Redis   *Redis        `yaml:"redis"`    // or a server for several
+	Key     Secret        `yaml:"key"`      // seals what is kept; empty: a file in the directory, made when first needed
+	OldKeys []Secret      `yaml:"old_keys"` // open what was sealed before Key
+	Lease   time.Duration `yaml:"lease"`    // how long an account stays with a process that is not heard of
+}
+
+// Redis names a server.
+type Redis struct {
+	URL      string        `yaml:"url"` // redis://HOST:PORT/DB, rediss:// with TLS, unix:///PATH
+	Username string        `yaml:"username"`
+	Password Secret        `yaml:"password"`
+	Prefix   string        `yaml:"prefix"`  // of every key: one for each installation
+	CA       string        `yaml:"ca"`      // PEM file with the authorities of the server's certificate
+	Timeout  time.Duration `yaml:"timeout"` // deadline of every request
 }
 
 // Log says what is logged and how.
@@ -145,7 +165,7 @@ type Records struct {
 }
 
 func (c *Config) fillDefaults() {
-	setDefault(&c.Data, "/var/lib/tgtrunk")
+	c.Store.fillDefaults(c.Data)
 	setDefault(&c.Log.Level, "info")
 	setDefault(&c.Log.Format, "text")
 	setDefault(&c.Telegram.Listen, ":0")
@@ -167,6 +187,17 @@ func (c *Config) fillDefaults() {
 			setDefault(&a.Timeout, 5*time.Second)
 		}
 	}
+}
+
+func (s *Store) fillDefaults(data string) {
+	setDefault(&s.Lease, 30*time.Second)
+	if r := s.Redis; r != nil {
+		setDefault(&r.Prefix, "tgtrunk")
+		setDefault(&r.Timeout, 5*time.Second)
+		return
+	}
+	setDefault(&s.Path, data)
+	setDefault(&s.Path, "/var/lib/tgtrunk")
 }
 
 func setDefault[T comparable](field *T, value T) {

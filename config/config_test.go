@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -51,6 +52,32 @@ func TestDefaults(t *testing.T) {
 	if a.Calls != CallsMulti || a.Prefer != PreferAuto || a.ReachedIn != 15*time.Second || a.Reference || c.PBX[0].Asterisk.App != "tgtrunk" ||
 		c.Limits.Calls != 200 {
 		t.Errorf("defaults are missing: %+v", c)
+	}
+}
+
+func TestStoreForms(t *testing.T) {
+	minimal, err := os.ReadFile("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("STORE_KEY", strings.Repeat("0", 64))
+	for text, want := range map[string]Store{
+		"":                    {Path: "/var/lib/tgtrunk"},
+		"data: /d\n":          {Path: "/d"},
+		"store: {path: /d}\n": {Path: "/d"},
+		"data: /d\nstore: {key: {env: STORE_KEY}, lease: 1m}\n": {Path: "/d", Key: NewSecret(strings.Repeat("0", 64)), Lease: time.Minute},
+		"store: {redis: {url: 'unix:///run/redis.sock?db=1'}, key: {env: STORE_KEY}}\n": {Key: NewSecret(strings.Repeat("0", 64)),
+			Redis: &Redis{URL: "unix:///run/redis.sock?db=1", Prefix: "tgtrunk", Timeout: 5 * time.Second}},
+	} {
+		c, err := parse("x.yaml", append([]byte(text), minimal...))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		setDefault(&want.Lease, 30*time.Second)
+		if !reflect.DeepEqual(c.Store, want) {
+			t.Errorf("%q is %+v, want %+v", text, c.Store, want)
+		}
 	}
 }
 

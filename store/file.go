@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -28,9 +29,11 @@ const (
 
 // File is a Store in one bbolt file, for one process. Expired keys are invisible at once and removed by later writes.
 type File struct {
-	db   *bbolt.DB
-	now  func() time.Time
-	life uint64 // grows with every OpenFile
+	db     *bbolt.DB
+	now    func() time.Time
+	life   uint64 // grows with every OpenFile
+	holder holderFile
+	closed atomic.Bool
 }
 
 // OpenFile opens or creates the store in the file at path, readable by its owner only; a missing directory is made.
@@ -42,12 +45,12 @@ func OpenFile(path string) (*File, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open store %q: %w: is tgtrunk running already?", path, ErrLocked)
+		return nil, fmt.Errorf("open store %q: %w: %s", path, ErrLocked, holderFile(path+holderSuffix).read())
 	case err != nil:
 		return nil, fmt.Errorf("open store %q: %w", path, err)
 	}
-	f := &File{db: db, now: time.Now}
-	if err := f.prepare(path); err != nil {
+	f := &File{db: db, now: time.Now, holder: holderFile(path + holderSuffix)}
+	if err := errors.Join(f.prepare(path), f.holder.write()); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return f, nil
@@ -77,14 +80,17 @@ func (f *File) prepare(path string) error {
 // Get implements Store.
 func (f *File) Get(ctx context.Context, key string) (Entry, error) {
 	var e Entry
-	err := f.view(ctx, key, func(tx *bbolt.Tx) error {
-		found, ok := f.entry(key, tx.Bucket(bucketValues).Get([]byte(key)))
-		if !ok {
-			return ErrNotFound
-		}
-		e = found
-		return nil
-	})
+	err := checkChanges(ctx, []Change{{Key: key}})
+	if err == nil {
+		err = closed(f.db.View(func(tx *bbolt.Tx) error {
+			found, ok := f.entry(key, tx.Bucket(bucketValues).Get([]byte(key)))
+			if !ok {
+				return ErrNotFound
+			}
+			e = found
+			return nil
+		}))
+	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("get %q: %w", key, err)
 	}
@@ -93,49 +99,93 @@ func (f *File) Get(ctx context.Context, key string) (Entry, error) {
 
 // Put implements Store.
 func (f *File) Put(ctx context.Context, key string, value []byte, how Put) (uint64, error) {
-	if len(value) > MaxValue {
-		return 0, fmt.Errorf("put %q: %w: %d bytes", key, ErrTooLarge, len(value))
+	versions, err := f.change(ctx, []Change{{Key: key, Value: value, How: how}})
+	if err != nil {
+		return 0, fmt.Errorf("put %w", err)
 	}
-	var version uint64
-	err := f.update(ctx, key, func(tx *bbolt.Tx) error {
-		if how.Under != nil {
-			if held, _ := readLease(tx, how.Under.Name); held.Token != how.Under.Token {
-				return ErrFenced
+	return versions[0], nil
+}
+
+// Update implements Store.
+func (f *File) Update(ctx context.Context, changes []Change) ([]uint64, error) {
+	versions, err := f.change(ctx, changes)
+	if err != nil {
+		return nil, fmt.Errorf("update %w", err)
+	}
+	return versions, nil
+}
+
+// change does all changes in one transaction; its errors begin with the key.
+func (f *File) change(ctx context.Context, changes []Change) (versions []uint64, err error) {
+	if err := checkChanges(ctx, changes); err != nil {
+		return nil, err
+	}
+	var key string
+	err = f.update(func(tx *bbolt.Tx) error {
+		for _, c := range changes { // a change does not see those beside it
+			key = c.Key
+			if err := f.allowed(tx, c); err != nil {
+				return err
 			}
 		}
-		values := tx.Bucket(bucketValues)
-		old := values.Get([]byte(key))
-		current, exists := f.entry(key, old)
-		if how.Create && exists || how.Version > 0 && current.Version != how.Version {
-			return ErrConflict
+		for _, c := range changes {
+			key = c.Key
+			version, err := f.apply(tx, c)
+			if err != nil {
+				return err
+			}
+			versions = append(versions, version)
 		}
-		if err := forgetExpiry(tx, key, old); err != nil {
-			return err
-		}
-		var err error
-		if version, err = values.NextSequence(); err != nil {
-			return err
-		}
-		return f.write(tx, key, value, version, how.TTL)
+		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("put %q: %w", key, err)
+		return nil, fmt.Errorf("%q: %w", key, err)
 	}
-	return version, nil
+	return versions, nil
+}
+
+// allowed checks the conditions of a change.
+func (f *File) allowed(tx *bbolt.Tx, c Change) error {
+	if c.How.Under != nil {
+		if held, _ := readLease(tx, c.How.Under.Name); held.Token != c.How.Under.Token {
+			return ErrFenced
+		}
+	}
+	current, exists := f.entry(c.Key, tx.Bucket(bucketValues).Get([]byte(c.Key)))
+	if c.How.Create && exists || c.How.Version > 0 && current.Version != c.How.Version {
+		return ErrConflict
+	}
+	return nil
+}
+
+// apply writes or removes the key, and returns the new version.
+func (f *File) apply(tx *bbolt.Tx, c Change) (uint64, error) {
+	values := tx.Bucket(bucketValues)
+	if err := forgetExpiry(tx, c.Key, values.Get([]byte(c.Key))); err != nil {
+		return 0, err
+	}
+	if c.Remove {
+		return 0, values.Delete([]byte(c.Key))
+	}
+	version, err := values.NextSequence()
+	if err != nil {
+		return 0, err
+	}
+	return version, f.write(tx, c.Key, c.Value, version, c.How.TTL)
 }
 
 // Delete implements Store.
 func (f *File) Delete(ctx context.Context, key string) error {
-	err := f.update(ctx, key, func(tx *bbolt.Tx) error {
-		old := tx.Bucket(bucketValues).Get([]byte(key))
-		if _, exists := f.entry(key, old); !exists {
-			return ErrNotFound
-		}
-		if err := forgetExpiry(tx, key, old); err != nil {
+	err := checkChanges(ctx, []Change{{Key: key}})
+	if err == nil {
+		err = f.update(func(tx *bbolt.Tx) error {
+			if _, exists := f.entry(key, tx.Bucket(bucketValues).Get([]byte(key))); !exists {
+				return ErrNotFound
+			}
+			_, err := f.apply(tx, Change{Key: key, Remove: true})
 			return err
-		}
-		return tx.Bucket(bucketValues).Delete([]byte(key))
-	})
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("delete %q: %w", key, err)
 	}
@@ -146,7 +196,7 @@ func (f *File) Delete(ctx context.Context, key string) error {
 func (f *File) Scan(ctx context.Context, prefix string, each func(Entry) error) error {
 	// Collected first: a write from within each would wait for the read transaction to let the file grow.
 	var found []Entry
-	err := f.db.View(func(tx *bbolt.Tx) error {
+	err := closed(f.db.View(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketValues).Cursor()
 		for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
 			if err := ctx.Err(); err != nil {
@@ -157,7 +207,7 @@ func (f *File) Scan(ctx context.Context, prefix string, each func(Entry) error) 
 			}
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		return fmt.Errorf("scan %q: %w", prefix, err)
 	}
@@ -170,32 +220,29 @@ func (f *File) Scan(ctx context.Context, prefix string, each func(Entry) error) 
 }
 
 // Close implements Store.
-func (f *File) Close() error { return f.db.Close() }
-
-func (f *File) view(ctx context.Context, key string, do func(*bbolt.Tx) error) error {
-	if err := check(ctx, key); err != nil {
-		return err
+func (f *File) Close() error {
+	if !f.closed.CompareAndSwap(false, true) {
+		return nil
 	}
-	return f.db.View(do)
+	// The name goes while the file is still ours: afterwards it would be another process's.
+	return errors.Join(f.holder.remove(), f.db.Close())
 }
 
-func (f *File) update(ctx context.Context, key string, do func(*bbolt.Tx) error) error {
-	if err := check(ctx, key); err != nil {
-		return err
-	}
-	return f.db.Update(func(tx *bbolt.Tx) error {
+// update runs do in a read-write transaction.
+func (f *File) update(do func(*bbolt.Tx) error) error {
+	return closed(f.db.Update(func(tx *bbolt.Tx) error {
 		if err := f.sweep(tx); err != nil {
 			return err
 		}
 		return do(tx)
-	})
+	}))
 }
 
-func check(ctx context.Context, key string) error {
-	if key == "" || len(key) > MaxKey {
-		return ErrKey
+func closed(err error) error {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return ErrClosed
 	}
-	return ctx.Err()
+	return err
 }
 
 // entry decodes a stored value; false where there is none, or none any more.

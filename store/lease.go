@@ -15,10 +15,10 @@ const leaseHeader = 24 // token(8) expires(8, Unix ns) life(8), then the owner
 // it is nobody's any more, however long it was meant to last.
 func (f *File) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error) {
 	var l Lease
-	err := f.update(ctx, name, func(tx *bbolt.Tx) error {
+	err := f.lease(ctx, name, func(tx *bbolt.Tx) error {
 		held, life := readLease(tx, name)
 		if life == f.life && held.Owner != owner && f.now().Before(held.Expires) {
-			return fmt.Errorf("%w: %s until %s", ErrHeld, held.Owner, held.Expires.Format(time.RFC3339))
+			return &HeldError{Name: name, Owner: held.Owner, Expires: held.Expires}
 		}
 		l = Lease{Name: name, Owner: owner, Token: held.Token + 1, Expires: f.now().Add(ttl)}
 		return writeLease(tx, l, f.life)
@@ -31,28 +31,41 @@ func (f *File) Acquire(ctx context.Context, name, owner string, ttl time.Duratio
 
 // Renew implements Store.
 func (f *File) Renew(ctx context.Context, l Lease, ttl time.Duration) (Lease, error) {
-	l.Expires = f.now().Add(ttl)
-	return l, f.change(ctx, "renew", l)
+	next := l
+	next.Expires = f.now().Add(ttl)
+	if err := f.replace(ctx, "renew", l, next); err != nil {
+		return l, err
+	}
+	return next, nil
 }
 
 // Release implements Store.
 func (f *File) Release(ctx context.Context, l Lease) error {
-	l.Expires = f.now()
-	return f.change(ctx, "release", l)
+	next := l
+	next.Token, next.Owner, next.Expires = l.Token+1, "", f.now()
+	return f.replace(ctx, "release", l, next)
 }
 
-func (f *File) change(ctx context.Context, what string, l Lease) error {
-	err := f.update(ctx, l.Name, func(tx *bbolt.Tx) error {
+// replace writes next where l is the newest lease of its name.
+func (f *File) replace(ctx context.Context, what string, l, next Lease) error {
+	err := f.lease(ctx, l.Name, func(tx *bbolt.Tx) error {
 		held, life := readLease(tx, l.Name)
 		if held.Token != l.Token {
 			return ErrFenced
 		}
-		return writeLease(tx, l, life)
+		return writeLease(tx, next, life)
 	})
 	if err != nil {
 		return fmt.Errorf("%s lease %q: %w", what, l.Name, err)
 	}
 	return nil
+}
+
+func (f *File) lease(ctx context.Context, name string, do func(*bbolt.Tx) error) error {
+	if err := checkChanges(ctx, []Change{{Key: name}}); err != nil {
+		return err
+	}
+	return f.update(do)
 }
 
 // readLease returns the newest lease of a name, expired or not, and in which life of the file it was taken. Token 0 and

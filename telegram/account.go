@@ -19,8 +19,7 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	lookAgain  = time.Minute // whether somebody has logged the account in
-	leaseTime  = 30 * time.Second
+	lookAgain  = 5 * time.Second // whether somebody has logged the account in
 	flushEvery = 2 * time.Second
 	steadyFor  = time.Minute // a session that lived so long starts the retries anew
 )
@@ -28,7 +27,7 @@ const (
 // Account is the bridge.Trunk of one Telegram account.
 type Account struct {
 	opts  Options
-	owner string // of the lease: this process's Account
+	owner string // of the lease: this process's Account, by a name that people can use
 	log   *slog.Logger
 	keep  keep
 	peers *peers
@@ -37,6 +36,8 @@ type Account struct {
 	standing
 	legs  legs
 	login chan struct{} // holds a token when Login has succeeded
+
+	heldBy string // the other holder that was reported last; Run only
 }
 
 // legs are the account's legs that have not ended.
@@ -81,11 +82,11 @@ func New(o Options) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := keep{store: o.Store, name: o.Name}
+	k := keep{store: o.Store, name: o.Name, under: new(atomic.Pointer[store.Lease])}
 	log := o.Log.With("trunk", o.Name)
 	a := &Account{
 		opts:  o,
-		owner: rand.Text(),
+		owner: fmt.Sprintf("%s (%s)", store.ProcessName(), rand.Text()[:6]),
 		log:   log,
 		keep:  k,
 		peers: newPeers(k, log),
@@ -133,6 +134,11 @@ func (a *Account) attempt(ctx context.Context, accept func(bridge.Offer), retry 
 		return retry
 	}
 	a.setHealth(err)
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		a.standBy(ctx, held)
+		return firstRetry
+	}
 	if errors.Is(err, ErrLoggedOut) {
 		a.awaitLogin(ctx, err)
 		return firstRetry
@@ -145,55 +151,22 @@ func (a *Account) attempt(ctx context.Context, accept func(bridge.Offer), retry 
 	return min(2*retry, lastRetry)
 }
 
-// hold lives with the account's lease: one process at a time may use a session, or Telegram ends it for both.
+// hold lives with the account's session, while this process has the account.
 func (a *Account) hold(ctx context.Context, accept func(bridge.Offer)) error {
-	lease, err := a.opts.Store.Acquire(ctx, a.keep.key("lease"), a.owner, leaseTime)
-	if err != nil {
-		return fmt.Errorf("take the account: %w", err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if err := a.opts.Store.Release(ctx, lease); err != nil {
-			a.log.Debug("releasing the account failed", "error", err)
+	return a.whileHeld(ctx, a.owner, func(ctx context.Context, f *fence) error {
+		a.heldBy = ""
+		version, err := a.keep.sessionVersion(ctx)
+		if err != nil {
+			return fmt.Errorf("look for a session: %w", err)
 		}
-	}()
-	version, err := a.keep.sessionVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("look for a session: %w", err)
-	}
-	if version == 0 {
-		return ErrLoggedOut
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var renewing sync.WaitGroup
-	defer renewing.Wait()
-	defer cancel(nil)
-	renewing.Go(func() { a.renew(ctx, lease, cancel) })
-	if err := a.connect(ctx, accept); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
-}
-
-// renew keeps the lease, and ends the session when it is lost.
-func (a *Account) renew(ctx context.Context, l store.Lease, lost context.CancelCauseFunc) {
-	for sleep(ctx, leaseTime/3) {
-		next, err := a.opts.Store.Renew(ctx, l, leaseTime)
-		if err == nil {
-			l = next
-			continue
+		if version == 0 {
+			return ErrLoggedOut
 		}
-		if ctx.Err() != nil {
-			return
+		if err := a.connect(ctx, f, accept); err != nil {
+			return err
 		}
-		a.log.Warn("renewing the account's lease failed", "error", err)
-		if errors.Is(err, store.ErrFenced) || time.Now().After(l.Expires) {
-			lost(fmt.Errorf("keep the account: %w", err))
-			return
-		}
-	}
+		return context.Cause(ctx)
+	})
 }
 
 // awaitLogin waits until there is a session that has not failed yet.

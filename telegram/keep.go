@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	gotdsession "github.com/gotd/td/session"
@@ -20,9 +21,20 @@ const storeIn = 5 * time.Second
 type keep struct {
 	store store.Store
 	name  string
+	under *atomic.Pointer[store.Lease] // while the account is ours; nothing is written without it
 }
 
 func (k keep) key(parts string) string { return "telegram/" + k.name + "/" + parts }
+
+// put writes a value of the account's, unless somebody else has taken the account.
+func (k keep) put(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	lease := k.under.Load()
+	if lease == nil {
+		return ErrLeaseLost
+	}
+	_, err := k.store.Put(ctx, key, value, store.Put{TTL: ttl, Under: lease})
+	return err
+}
 
 // LoadSession implements gotd's session.Storage.
 func (k keep) LoadSession(ctx context.Context) ([]byte, error) {
@@ -38,8 +50,7 @@ func (k keep) LoadSession(ctx context.Context) ([]byte, error) {
 func (k keep) StoreSession(ctx context.Context, data []byte) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeIn)
 	defer cancel()
-	_, err := k.store.Put(ctx, k.key("session"), data, store.Put{})
-	return err
+	return k.put(ctx, k.key("session"), data, 0)
 }
 
 // sessionVersion changes whenever a session is stored; 0 where there is none.
@@ -95,8 +106,7 @@ func (p *progress) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode update state: %w", err)
 	}
-	_, err = p.keep.store.Put(ctx, p.keep.key(fmt.Sprintf("%d/updates", user)), raw, store.Put{})
-	return err
+	return p.keep.put(ctx, p.keep.key(fmt.Sprintf("%d/updates", user)), raw, 0)
 }
 
 var errOtherUser = errors.New("no update state for this user")

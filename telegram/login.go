@@ -47,24 +47,11 @@ var (
 
 const loginTries = 3
 
-// Login logs the account in and keeps the session in the store. An account that is logged in already stays so. It must
-// not run while another process has the store; in the same process the account's Run goes on with the new session.
+// Login logs the account in and keeps the session in the store. An account that is logged in already stays so. It fails
+// with a *store.HeldError while the account's Run, here or in another process, is connected; one that waits for a login
+// goes on with the new session.
 func (a *Account) Login(ctx context.Context, ui LoginUI) error {
-	l := &login{ui: ui, phone: a.opts.Phone, accepted: make(chan struct{}, 1), kept: &witness{keep: a.keep, moved: make(chan struct{}, 1)}}
-	o := telegram.Options{
-		SessionStorage:    l.kept,
-		OnConnectionState: l.kept.connection,
-		UpdateHandler:     telegram.UpdateHandlerFunc(l.update),
-		Device:            telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
-		Logger:            demoted{a.log},
-	}
-	a.opts.Server.direct(&o)
-	client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
-	l.client, l.app = client, tg.AuthExportLoginTokenRequest{APIID: a.opts.APIID, APIHash: a.opts.APIHash}
-	err := client.Run(ctx, l.run)
-	if err == nil {
-		err = ctx.Err() // Run says nothing of a cancelled context
-	}
+	err := a.whileHeld(ctx, a.owner+", login", func(ctx context.Context, f *fence) error { return a.logIn(ctx, f, ui) })
 	if err != nil {
 		return fmt.Errorf("log in account %q: %w", a.opts.Name, err)
 	}
@@ -73,6 +60,24 @@ func (a *Account) Login(ctx context.Context, ui LoginUI) error {
 	default:
 	}
 	return nil
+}
+
+func (a *Account) logIn(ctx context.Context, f *fence, ui LoginUI) error {
+	l := &login{ui: ui, phone: a.opts.Phone, accepted: make(chan struct{}, 1), kept: &witness{keep: a.keep, moved: make(chan struct{}, 1)}}
+	o := telegram.Options{
+		SessionStorage:    l.kept,
+		OnConnectionState: l.kept.connection,
+		UpdateHandler:     telegram.UpdateHandlerFunc(l.update),
+		Device:            telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
+		Logger:            demoted{a.log},
+	}
+	a.opts.Server.direct(&o, f)
+	client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
+	l.client, l.app = client, tg.AuthExportLoginTokenRequest{APIID: a.opts.APIID, APIHash: a.opts.APIHash}
+	if err := client.Run(ctx, l.run); err != nil {
+		return err
+	}
+	return ctx.Err() // Run says nothing of a cancelled context
 }
 
 // login is one attempt to log in.

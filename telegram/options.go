@@ -71,6 +71,7 @@ type Options struct {
 	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
 	Prefer    voip.Preference // codec of calls; default PreferAuto
 	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
+	Lease     time.Duration   // how long the account stays ours without word from the store; default 30 s
 }
 
 // Server is an MTProto server other than Telegram's own, such as the simulated one.
@@ -116,6 +117,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.Server.DC, 2)
+	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.Device.Model, "tgtrunk")
 	setDefault(&o.Device.System, "server")
 	setDefault(&o.Device.App, "1.0")

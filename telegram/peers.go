@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gotd/td/tg"
 
@@ -118,7 +119,7 @@ func (s *peers) flush(ctx context.Context) error {
 	for i, p := range changed {
 		raw, err := json.Marshal(p)
 		if err == nil {
-			_, err = s.keep.store.Put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, store.Put{})
+			err = s.keep.put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, 0)
 		}
 		if err != nil {
 			s.again(changed[i:])
@@ -233,6 +234,9 @@ func usersOf(answer any) []tg.UserClass {
 	return nil
 }
 
+// memoryIn is how long a caller waits for the number memory: without it Telegram is asked.
+const memoryIn = 500 * time.Millisecond
+
 // number remembers which user a username or a phone number belongs to; id 0 says that it belongs to nobody.
 type number struct {
 	ID int64 `json:"id"`
@@ -250,6 +254,8 @@ func (s *peers) selfID() int64 {
 
 // lookUp returns the user id that a username or a phone number was resolved to lately; false where it has to be asked.
 func (s *peers) lookUp(ctx context.Context, what string) (int64, bool) {
+	ctx, cancel := context.WithTimeout(ctx, memoryIn)
+	defer cancel()
 	e, err := s.keep.store.Get(ctx, s.numberKey(what))
 	if err != nil {
 		if !errors.Is(err, store.ErrNotFound) {
@@ -273,7 +279,9 @@ func (s *peers) learn(ctx context.Context, what string, id int64) {
 	if id == 0 {
 		ttl = missingFor
 	}
-	if _, err := s.keep.store.Put(ctx, s.numberKey(what), raw, store.Put{TTL: ttl}); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, memoryIn)
+	defer cancel()
+	if err := s.keep.put(ctx, s.numberKey(what), raw, ttl); err != nil {
 		s.log.Warn("number memory failed", "error", err)
 	}
 }

@@ -43,7 +43,7 @@ type session struct {
 }
 
 // connect lives with the client until ctx ends or the session is lost. The client reconnects by itself.
-func (a *Account) connect(ctx context.Context, accept func(bridge.Offer)) error {
+func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offer)) error {
 	// The client outlives ctx by the moment that it takes to discard the calls.
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -57,7 +57,7 @@ func (a *Account) connect(ctx context.Context, accept func(bridge.Offer)) error 
 	})
 	defer stop()
 	u := newUpstream(a)
-	client := a.newClient(u, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
+	client := a.newClient(u, f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 	err := client.Run(life, func(life context.Context) error {
 		close(serving)
 		return a.serve(ctx, life, client, u, accept)
@@ -73,7 +73,7 @@ func (a *Account) connect(ctx context.Context, accept func(bridge.Offer)) error 
 
 // newClient makes the MTProto client. logout is called, perhaps more than once, when Telegram says that the session is
 // over.
-func (a *Account) newClient(u *upstream, logout func(error)) *telegram.Client {
+func (a *Account) newClient(u *upstream, f *fence, logout func(error)) *telegram.Client {
 	o := telegram.Options{
 		SessionStorage:    a.keep,
 		UpdateHandler:     u,
@@ -99,21 +99,21 @@ func (a *Account) newClient(u *upstream, logout func(error)) *telegram.Client {
 			}
 		})},
 	}
-	a.opts.Server.direct(&o)
+	a.opts.Server.direct(&o, f)
 	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
 }
 
-// direct points the client at the server, whatever addresses the server announces.
-func (s Server) direct(o *telegram.Options) {
+// direct points the client at the server, whatever addresses the server announces, and leads it through the fence.
+func (s Server) direct(o *telegram.Options, f *fence) {
 	if s.Addr == "" {
+		o.Resolver = dcs.Plain(dcs.PlainOptions{Dial: f.dial})
 		return
 	}
 	o.DC = s.DC
 	o.PublicKeys = []telegram.PublicKey{{RSA: s.PublicKey}}
 	o.DCList = dcs.List{Options: []tg.DCOption{{ID: s.DC, IPAddress: "127.0.0.1", Port: 443}}}
 	o.Resolver = dcs.Plain(dcs.PlainOptions{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, s.Addr)
+		return f.dial(ctx, network, s.Addr)
 	}})
 }
 

@@ -26,7 +26,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func verify(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The people of the tests. trunk is the account under test.
 const (

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -125,7 +126,7 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 	if err != nil {
 		return nil, err
 	}
-	keep, err := openStoreIfAny(cfg)
+	keep, err := openStoreIfAny(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("look %s up: %w; or describe the person with --userid, --username, --phone, --first and --last", who, err)
 	}
@@ -150,11 +151,18 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 }
 
 // openStoreIfAny opens the store without making one.
-func openStoreIfAny(cfg *config.Config) (*store.File, error) {
-	if _, err := os.Stat(storePath(cfg)); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no store at %s yet: %w", storePath(cfg), err)
+func openStoreIfAny(ctx context.Context, cfg *config.Config) (store.Store, error) {
+	if cfg.Store.Redis == nil {
+		if path := storeFile(cfg.Store); !exists(path) {
+			return nil, fmt.Errorf("there is no store at %s yet", path)
+		}
 	}
-	return openStore(cfg)
+	return openStore(ctx, cfg, slog.New(slog.DiscardHandler))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // whoIs reads @USERNAME, +PHONE and USER-ID, with or without a star. No rule of the configuration matters here.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,7 +99,7 @@ func writePeer(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep, err := openStore(cfg)
+	keep, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func TestRouteTestBesideTheService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep, err := openStore(cfg)
+	keep, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

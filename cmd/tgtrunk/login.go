@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +21,8 @@ func newLoginCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "login",
 		Short: "Log a Telegram account in, with a code or by QR",
-		Long: `Log a Telegram account in and keep its session in the store. Stop the service first: the store has one owner.
+		Long: `Log a Telegram account in and keep its session in the store. A service on the same Redis may run meanwhile, and goes on
+with the account by itself; one with its store in a directory must be stopped first, for such a store has one owner.
 
 Code and password are asked for on the terminal, or read from standard input, one a line, where it is none.`,
 		Args: cobra.NoArgs,
@@ -31,7 +31,7 @@ Code and password are asked for on the terminal, or read from standard input, on
 	name := c.Flags().String("account", "", "the account; may be left out where there is one only")
 	qr := c.Flags().Bool("qr", false, "draw a QR code to scan with the phone (Settings, Devices, Link Desktop Device)")
 	logLevel := c.Flags().String("log-level", "warn", "debug, info, warn or error")
-	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := config.Load(*path)
 		if err != nil {
 			return err
@@ -44,17 +44,10 @@ Code and password are asked for on the terminal, or read from standard input, on
 		if err != nil {
 			return err
 		}
-		keep, err := openStore(cfg)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, keep.Close()) }()
-		trunk, err := newAccount(cfg, account, keep, nil, log)
-		if err != nil {
-			return err
-		}
 		ui := &terminal{in: bufio.NewReader(c.InOrStdin()), out: c.OutOrStdout(), qr: *qr}
-		return trunk.Login(c.Context(), ui)
+		return openAccount(c.Context(), cfg, account, log, func(ctx context.Context, trunk *telegram.Account) error {
+			return trunk.Login(ctx, ui)
+		})
 	}
 	return c
 }

@@ -31,6 +31,7 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(
 		newRunCommand(),
 		newLoginCommand(),
+		newAccountCommand(),
 		newConfigCommand(),
 		newCIDCommand(),
 		newRouteCommand(),

@@ -109,7 +109,7 @@ func (f routeFlags) request(table *routing.Table, dialled string) (routing.Reque
 
 // recalled returns what the number memory says of what was dialled; nothing where there is no store yet.
 func recalled(ctx context.Context, cfg *config.Config, q routing.Request) ([]routing.Presented, error) {
-	keep, err := openStoreIfAny(cfg)
+	keep, err := openStoreIfAny(ctx, cfg)
 	if errors.Is(err, store.ErrLocked) {
 		return nil, err
 	}

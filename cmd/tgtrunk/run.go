@@ -57,7 +57,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	for _, w := range cfg.Table.Warnings() {
 		log.Warn(w.Text, "file", cfg.Path, "line", w.Line)
 	}
-	keep, err := openStore(cfg)
+	keep, err := openStore(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -118,13 +118,6 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 	}, nil
 }
 
-// openStore opens the store in the data directory.
-func openStore(cfg *config.Config) (*store.File, error) {
-	return store.OpenFile(storePath(cfg))
-}
-
-func storePath(cfg *config.Config) string { return filepath.Join(cfg.Data, "tgtrunk.db") }
-
 func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
 	for _, a := range cfg.Accounts {
@@ -154,7 +147,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		return nil, err
 	}
 	return telegram.New(telegram.Options{
-		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
+		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep, Lease: cfg.Store.Lease,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls:  telegram.CallMode(a.Calls), P2P: telegram.P2PMode(a.P2P),
 		Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
