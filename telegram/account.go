@@ -14,6 +14,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 )
 
 const (
@@ -33,6 +34,7 @@ type Account struct {
 	keep  keep
 	peers *peers
 	read  *progress
+	guard *guard.Guard
 
 	standing
 	legs  legs
@@ -90,6 +92,7 @@ func New(o Options) (*Account, error) {
 		keep:  k,
 		peers: newPeers(k, log),
 		read:  &progress{keep: k},
+		guard: guard.New(guard.Options{Store: o.Store, Read: signalOf, Limits: *o.Guard, Log: log}),
 		login: make(chan struct{}, 1),
 		legs:  legs{born: strconv.FormatInt(time.Now().Unix(), 36)},
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
-	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
 )
 
@@ -34,7 +33,8 @@ type leg struct {
 type stage struct {
 	outgoing bool
 	ring     time.Duration // outgoing: how long it may ring
-	reached  bool          // a device of the callee has the call
+	placed   bool          // outgoing: Telegram has taken the call
+	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
 }
 
@@ -131,44 +131,6 @@ func (l *leg) fail(err error) {
 	l.end(e.Cause(), e)
 }
 
-// dial finds the callee and calls. The end of ctx hangs up.
-func (l *leg) dial(ctx context.Context, t routing.Target) {
-	l.outgoing = true
-	s := l.account.live.Load()
-	if s == nil {
-		err := l.account.Health()
-		if err == nil {
-			err = ErrOffline // it went down this very moment
-		}
-		l.fail(verdict(bridge.AccountDown, err))
-		return
-	}
-	asking, cancel := l.until(ctx, s)
-	defer cancel()
-	p, err := s.resolve(asking, t.Number)
-	if err != nil {
-		if ctx.Err() != nil {
-			l.Hangup(bridge.CauseOf(bridge.Cancelled))
-		}
-		l.fail(err)
-		return
-	}
-	l.ring = t.Timeout
-	setDefault(&l.ring, l.account.opts.AnsweredIn)
-	ended := l.follow(ctx, s.line.Place(p.input()))
-	// A short flood wait is sat through, once; the caller hears nothing of it.
-	if e := ended.Err; e != nil && e.Kind == calls.Flooded && e.Wait <= patience && sleep(asking, e.Wait) {
-		ended = l.follow(ctx, s.line.Place(p.input()))
-	}
-	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
-		s.peers.disown(p.ID)
-		if t.Number.Kind == routing.UserID {
-			e.Kind = calls.NoAccess
-		}
-	}
-	l.finish(ended)
-}
-
 // until returns a context for the leg's requests: it ends with the caller's, with the session, and with a hang-up.
 func (l *leg) until(ctx context.Context, s *session) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -236,8 +198,10 @@ func (l *leg) discardReason(c bridge.Cause) calls.Reason {
 // tell passes on what the call has come to.
 func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	switch e := e.(type) {
+	case calls.Requested:
+		l.placed = true
 	case calls.Received:
-		l.reached = true
+		l.reached = time.Now()
 		l.events <- bridge.Reached{}
 		l.events <- bridge.Ringing{}
 		if l.ring > 0 {
@@ -246,8 +210,8 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	case calls.Accepted:
 		limit.Stop()
 		l.accepted = true
-		if l.outgoing && !l.reached { // an app may accept without having said that it rings, or be heard first
-			l.reached = true
+		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
+			l.reached = time.Now()
 			l.events <- bridge.Reached{}
 		}
 		if l.outgoing {
@@ -298,7 +262,7 @@ func (l *leg) reasonOf(e calls.Ended) bridge.Reason {
 	case calls.Disconnect:
 		return bridge.MediaFailed
 	}
-	if l.reached {
+	if !l.reached.IsZero() {
 		return bridge.NoAnswer
 	}
 	return bridge.Unreachable

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -36,6 +37,8 @@ type Options struct {
 	Calls      CallMode      // default Multi
 	ReachedIn  time.Duration // outgoing: until a device has the call; default 15 s
 	AnsweredIn time.Duration // outgoing: how long it rings where the target does not say; default 90 s
+	Guard      *guard.Limits // protect the account; nil: guard.Defaults
+	NoImport   bool          // never look a phone number up by importing it as a contact for a moment
 	Device     Device        // what the account's list of devices shows
 	Net        *voip.Net     // shared sockets for media; nil: every call opens its own
 	Log        *slog.Logger  // nil discards
@@ -74,6 +77,10 @@ func (o Options) withDefaults() (Options, error) {
 	errs = append(errs, o.Server.check())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Guard == nil {
+		limits := guard.Defaults()
+		o.Guard = &limits
 	}
 	setDefault(&o.Server.DC, 2)
 	setDefault(&o.ReachedIn, 15*time.Second)

@@ -68,9 +68,7 @@ func (s *session) byID(ctx context.Context, id int64) (Peer, error) {
 		return p, nil
 	}
 	// Without the hash Telegram answers only where it holds the user for well known.
-	_, err := patiently(ctx, func(ctx context.Context) ([]tg.UserClass, error) {
-		return s.api.UsersGetUsers(ctx, []tg.InputUserClass{&tg.InputUser{UserID: id}})
-	})
+	_, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{&tg.InputUser{UserID: id}})
 	if err != nil && !tgerr.IsCode(err, 400) {
 		return Peer{}, fmt.Errorf("get user: %w", err)
 	}
@@ -87,9 +85,7 @@ func (s *session) fetchContacts(ctx context.Context) error {
 	if !s.contactsAt.IsZero() && time.Since(s.contactsAt) < contactsEvery {
 		return nil
 	}
-	_, err := patiently(ctx, func(ctx context.Context) (tg.ContactsContactsClass, error) {
-		return s.api.ContactsGetContacts(ctx, 0)
-	})
+	_, err := s.api.ContactsGetContacts(ctx, 0)
 	if err != nil && !tgerr.IsCode(err, 400) {
 		return fmt.Errorf("get contacts: %w", err)
 	}
@@ -125,9 +121,7 @@ func (s *session) byNumber(ctx context.Context, what string, ask func(context.Co
 }
 
 func (s *session) askUsername(ctx context.Context, name string) (int64, error) {
-	found, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsResolvedPeer, error) {
-		return s.api.ContactsResolveUsername(ctx, &tg.ContactsResolveUsernameRequest{Username: name})
-	})
+	found, err := s.api.ContactsResolveUsername(ctx, &tg.ContactsResolveUsernameRequest{Username: name})
 	if tgerr.Is(err, "USERNAME_NOT_OCCUPIED") {
 		return 0, ErrNotFound
 	}
@@ -146,9 +140,7 @@ func userIn(found *tg.ContactsResolvedPeer) (int64, error) {
 }
 
 func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
-	found, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsResolvedPeer, error) {
-		return s.api.ContactsResolvePhone(ctx, phone)
-	})
+	found, err := s.api.ContactsResolvePhone(ctx, phone)
 	if tgerr.Is(err, "PHONE_NOT_OCCUPIED") {
 		return s.importPhone(ctx, phone)
 	}
@@ -161,10 +153,8 @@ func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
 // importPhone is the last resort: users who hide from contacts.resolvePhone may be found by those who have them in
 // their address book. The contact is taken away again at once.
 func (s *session) importPhone(ctx context.Context, phone string) (int64, error) {
-	answer, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsImportedContacts, error) {
-		return s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
-			{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
-		})
+	answer, err := s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
+		{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
 	})
 	if tgerr.IsCode(err, 400) {
 		return 0, ErrNotFound

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	gotdlog "github.com/gotd/log"
-	"github.com/gotd/td/bin"
 	"github.com/gotd/td/telegram"
 	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/telegram/dcs"
@@ -82,18 +81,7 @@ func (a *Account) newClient(u *upstream, logout func(error)) *telegram.Client {
 			}
 			return nil
 		},
-		Middlewares: []telegram.Middleware{telegram.MiddlewareFunc(func(next tg.Invoker) telegram.InvokeFunc {
-			return func(ctx context.Context, in bin.Encoder, out bin.Decoder) error {
-				err := next.Invoke(ctx, in, out)
-				switch {
-				case err == nil:
-					a.peers.remember(usersOf(out))
-				case isLogout(err):
-					logout(err)
-				}
-				return err
-			}
-		})},
+		Middlewares: []telegram.Middleware{a.protect(logout)},
 	}
 	a.opts.Server.direct(&o)
 	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
@@ -127,6 +115,7 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	restCtx, stopRest := context.WithCancelCause(life)
 	rest.Go(func() { stopRest(u.follow(restCtx, client, s)) })
 	rest.Go(func() { a.flushNowAndThen(restCtx) })
+	rest.Go(func() { s.fetchDialogs(restCtx) })
 	u.attach(s.line)
 	a.live.Store(s)
 	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
@@ -162,7 +151,9 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 	if err != nil {
 		return nil, fmt.Errorf("ask who we are: %w", err)
 	}
-	if err := errors.Join(a.peers.load(asking, self.ID), a.read.load(asking, self.ID)); err != nil {
+	err = errors.Join(a.peers.load(asking, self.ID), a.read.load(asking, self.ID),
+		a.guard.Load(asking, a.keep.key(fmt.Sprintf("%d/guard/", self.ID))))
+	if err != nil {
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
@@ -206,6 +197,7 @@ func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer))
 		c.Discard(calls.Ordinary) // the line has been taken down already
 		return
 	}
+	s.peers.meet(c.Peer())
 	p, ok := s.peers.get(c.Peer())
 	if !ok {
 		p.ID = c.Peer()

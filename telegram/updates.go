@@ -60,10 +60,15 @@ func (u *upstream) connection(s telegram.ConnectionState) {
 		u.account.log.Info("connection to telegram", "state", s.String())
 	}
 	if ready {
-		select {
-		case u.up <- struct{}{}:
-		default:
-		}
+		u.catchUp()
+	}
+}
+
+// catchUp asks for what was missed; it does not block.
+func (u *upstream) catchUp() {
+	select {
+	case u.up <- struct{}{}:
+	default:
 	}
 }
 
@@ -97,9 +102,21 @@ func (u *upstream) follow(ctx context.Context, client *telegram.Client, s *sessi
 func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
 	u.account.peers.remember(usersOf(all))
 	switch t := all.(type) {
+	case *tg.UpdateShortMessage:
+		if !t.Out {
+			u.account.peers.meet(t.UserID)
+		}
+		// It names its sender without an access hash. Of somebody unknown the whole message is fetched, as its
+		// definition demands.
+		if p, ok := u.account.peers.get(t.UserID); ok && p.AccessHash == 0 {
+			u.catchUp()
+			return nil
+		}
 	case *tg.Updates:
+		u.account.peers.written(t.Updates...)
 		t.Updates = u.sift(t.Updates)
 	case *tg.UpdatesCombined:
+		u.account.peers.written(t.Updates...)
 		t.Updates = u.sift(t.Updates)
 	case *tg.UpdateShort:
 		if rest := u.sift([]tg.UpdateClass{t.Update}); len(rest) == 0 {
@@ -150,8 +167,10 @@ func (u *upstream) recovered(_ context.Context, all tg.UpdatesClass) error {
 	u.account.peers.remember(usersOf(all))
 	switch t := all.(type) {
 	case *tg.Updates:
+		u.account.peers.written(t.Updates...)
 		u.sift(t.Updates)
 	case *tg.UpdatesCombined:
+		u.account.peers.written(t.Updates...)
 		u.sift(t.Updates)
 	}
 	return nil

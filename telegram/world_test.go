@@ -21,6 +21,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -146,7 +147,7 @@ func (w *world) options() telegram.Options {
 	return telegram.Options{
 		Name: "office", APIID: 17, APIHash: appHash, Phone: w.user(trunk).Phone, Store: openStore(w.t, filepath.Join(w.t.TempDir(), "tgtrunk.db")),
 		Server: telegram.Server{Addr: w.server.Addr().String(), PublicKey: w.server.PublicKey(), DC: w.server.DC()},
-		Net:    w.net, Log: logger(w.t),
+		Net:    w.net, Log: logger(w.t), Guard: &guard.Limits{Retry: 5 * time.Second, PerDay: -1},
 	}
 }
 
@@ -395,4 +396,14 @@ func (w *world) lastCall() cloud.CallInfo {
 		w.t.Fatal("there was no call")
 	}
 	return all[len(all)-1]
+}
+
+// copySession brings the account's login to another store.
+func copySession(t testing.TB, from, to store.Store) error {
+	e, err := from.Get(t.Context(), "telegram/office/session")
+	if err != nil {
+		return err
+	}
+	_, err = to.Put(t.Context(), "telegram/office/session", e.Value, store.Put{})
+	return err
 }

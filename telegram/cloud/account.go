@@ -36,7 +36,9 @@ type fate struct {
 	failures    []failure
 	dropUpdates bool
 	outdated    bool // calls to it fail with PARTICIPANT_VERSION_OUTDATED
+	limited     bool // calls by it to strangers fail with PEER_FLOOD
 	last        *tg.Updates
+	queries     map[string]int // made by it, by method
 }
 
 type failure struct {
@@ -51,6 +53,7 @@ func newAccount(u User, base int) (*account, error) {
 	u.Phone = digits(u.Phone)
 	u.Privacy = u.Privacy.withDefaults()
 	a := &account{User: u, devices: map[*device]bool{}, contacts: map[int64]contact{}, blocked: map[int64]bool{}, box: newMailbox(base)}
+	a.fate.queries = map[string]int{}
 	if u.Password != "" {
 		v, err := newVerifier(u.Password)
 		if err != nil {

@@ -15,9 +15,10 @@ const (
 )
 
 // Do makes a request of a TL method, unless the account must leave that method alone: then it fails at once with a
-// *Refusal. A flood wait up to Limits.Retry is sat through while ctx lives, and the request made once more; a longer
-// one is remembered and makes the error a *Refusal around Telegram's own.
-func (g *Guard) Do(ctx context.Context, method string, request func(context.Context) error) error {
+// *Refusal. A flood wait up to Limits.Retry is sat through while ctx and wanted live, and the request made once more; a
+// longer one is remembered and makes the error a *Refusal around Telegram's own. wanted ends when nobody needs the
+// answer any more, and may be ctx.
+func (g *Guard) Do(ctx, wanted context.Context, method string, request func(context.Context) error) error {
 	if wait := g.Flooded(method); wait > 0 {
 		return &Refusal{Why: Flood, Method: method, Wait: wait}
 	}
@@ -25,7 +26,7 @@ func (g *Guard) Do(ctx context.Context, method string, request func(context.Cont
 	said := g.o.Read(err)
 	if said.Wait > 0 && said.Wait <= g.o.Limits.Retry {
 		g.o.Log.Debug("sitting through a flood wait", "method", method, "wait", said.Wait)
-		if !sleep(ctx, said.Wait+rand.N(jitter)) {
+		if !sleep(wanted, said.Wait+rand.N(jitter)) || ctx.Err() != nil {
 			return err
 		}
 		g.countRetry(method)

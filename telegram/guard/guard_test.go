@@ -98,7 +98,7 @@ func TestShortFloodIsSatThroughOnce(t *testing.T) {
 		g := load(t, s, Defaults())
 		a := &api{answers: []error{wait(5 * time.Second)}}
 		began := time.Now()
-		if err := g.Do(t.Context(), "m", a.request); err != nil || a.asked != 2 {
+		if err := g.Do(t.Context(), t.Context(), "m", a.request); err != nil || a.asked != 2 {
 			t.Errorf("%v after %d requests", err, a.asked)
 		}
 		if took := time.Since(began); took < 5*time.Second || took > 5*time.Second+jitter {
@@ -108,7 +108,7 @@ func TestShortFloodIsSatThroughOnce(t *testing.T) {
 			t.Errorf("%d retries are counted", n)
 		}
 		a = &api{answers: []error{wait(3 * time.Second), wait(4 * time.Second)}}
-		refused(t, g.Do(t.Context(), "m", a.request), Flood, 4*time.Second)
+		refused(t, g.Do(t.Context(), t.Context(), "m", a.request), Flood, 4*time.Second)
 		if a.asked != 2 {
 			t.Errorf("%d requests", a.asked)
 		}
@@ -122,7 +122,7 @@ func TestShortFloodEndsWithTheCaller(t *testing.T) {
 		defer cancel()
 		a := &api{answers: []error{wait(5 * time.Second)}}
 		began := time.Now()
-		if err := g.Do(ctx, "m", a.request); err == nil || a.asked != 1 || time.Since(began) != time.Second {
+		if err := g.Do(t.Context(), ctx, "m", a.request); err == nil || a.asked != 1 || time.Since(began) != time.Second {
 			t.Errorf("%v after %d requests and %v", err, a.asked, time.Since(began))
 		}
 		if g.Flooded("m") != 0 {
@@ -136,7 +136,7 @@ func TestLongFloodIsRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T, path string, s *store.File) {
 		g := load(t, s, Defaults())
 		a := &api{answers: []error{wait(time.Minute)}}
-		err := g.Do(t.Context(), "contacts.resolveUsername", a.request)
+		err := g.Do(t.Context(), t.Context(), "contacts.resolveUsername", a.request)
 		refused(t, err, Flood, time.Minute)
 		var w wait
 		if !errors.As(err, &w) {
@@ -149,18 +149,18 @@ func TestLongFloodIsRemembered(t *testing.T) {
 		s = open(t, path)
 		defer func() { _ = s.Close() }()
 		g = load(t, s, Defaults())
-		refused(t, g.Do(t.Context(), "contacts.resolveUsername", a.request), Flood, 40*time.Second)
+		refused(t, g.Do(t.Context(), t.Context(), "contacts.resolveUsername", a.request), Flood, 40*time.Second)
 		if a.asked != 1 {
 			t.Errorf("telegram was asked %d times", a.asked)
 		}
 		if bans := g.Status().Bans; len(bans) != 1 || bans[0].Method != "contacts.resolveUsername" || bans[0].Why != Flood {
 			t.Errorf("bans are %+v", bans)
 		}
-		if err := g.Do(t.Context(), "phone.requestCall", a.request); err != nil {
+		if err := g.Do(t.Context(), t.Context(), "phone.requestCall", a.request); err != nil {
 			t.Errorf("another method: %v", err)
 		}
 		time.Sleep(40 * time.Second)
-		if err := g.Do(t.Context(), "contacts.resolveUsername", a.request); err != nil {
+		if err := g.Do(t.Context(), t.Context(), "contacts.resolveUsername", a.request); err != nil {
 			t.Errorf("after the wait: %v", err)
 		}
 		if len(g.Status().Bans) != 0 {
@@ -173,8 +173,8 @@ func TestLongFloodIsRemembered(t *testing.T) {
 func TestBeforeLoad(t *testing.T) {
 	g := New(Options{Read: read, Limits: Defaults()})
 	a := &api{answers: []error{wait(time.Minute)}}
-	refused(t, g.Do(t.Context(), "m", a.request), Flood, time.Minute)
-	refused(t, g.Do(t.Context(), "m", a.request), Flood, time.Minute)
+	refused(t, g.Do(t.Context(), t.Context(), "m", a.request), Flood, time.Minute)
+	refused(t, g.Do(t.Context(), t.Context(), "m", a.request), Flood, time.Minute)
 	if _, err := g.Admit(t.Context(), Callee{ID: 1, Stranger: true}); err == nil {
 		t.Error("a stranger is called uncounted")
 	}
@@ -337,7 +337,7 @@ func TestPeerFloodPausesStrangersOnly(t *testing.T) {
 		g := load(t, s, Defaults(), slog.New(slog.NewTextHandler(&log, nil)))
 		for range 2 { // said once
 			a := &api{answers: []error{errPeerFlood}}
-			if err := g.Do(t.Context(), "phone.requestCall", a.request); !errors.Is(err, errPeerFlood) {
+			if err := g.Do(t.Context(), t.Context(), "phone.requestCall", a.request); !errors.Is(err, errPeerFlood) {
 				t.Errorf("got %v", err)
 			}
 		}

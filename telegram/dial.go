@@ -1,0 +1,74 @@
+package telegram
+
+import (
+	"context"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
+)
+
+// dial finds the callee and calls. The end of ctx hangs up.
+func (l *leg) dial(ctx context.Context, t routing.Target) {
+	l.outgoing = true
+	s := l.account.live.Load()
+	if s == nil {
+		err := l.account.Health()
+		if err == nil {
+			err = ErrOffline // it went down this very moment
+		}
+		l.fail(verdict(bridge.AccountDown, err))
+		return
+	}
+	asking, cancel := l.until(ctx, s)
+	defer cancel()
+	p, err := s.resolve(asking, t.Number)
+	if err == nil {
+		err = l.admit(asking, p)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			l.Hangup(bridge.CauseOf(bridge.Cancelled))
+		}
+		l.fail(err)
+		return
+	}
+	l.ring = t.Timeout
+	setDefault(&l.ring, l.account.opts.AnsweredIn)
+	ended := l.follow(ctx, s.line.Place(p.input()))
+	l.account.learn(ctx, p, l.stage, ended)
+	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
+		s.peers.disown(p.ID)
+		if t.Number.Kind == routing.UserID {
+			e.Kind = calls.NoAccess
+		}
+	}
+	l.finish(ended)
+}
+
+// admit asks the guard whether the peer may be called.
+func (l *leg) admit(ctx context.Context, p Peer) error {
+	_, err := l.account.guard.Admit(ctx, p.callee())
+	return err
+}
+
+// learn draws the lessons of an outgoing call: for the guard, and whether the callee is a stranger the next time.
+func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended) {
+	c := p.callee()
+	kind := calls.Failed
+	if ended.Err != nil {
+		kind = ended.Err.Kind
+	}
+	switch {
+	case s.accepted:
+		a.guard.Answered(ctx, c)
+		a.peers.meet(p.ID)
+	case kind == calls.Private:
+		a.guard.Restricted(ctx, p.ID)
+	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):
+		a.guard.GiveBack(ctx, c)
+	case ended.Remote && !s.reached.IsZero() && (ended.Reason == calls.Busy || ended.Reason == calls.Hangup):
+		a.guard.Declined(ctx, c, time.Since(s.reached))
+	}
+}
