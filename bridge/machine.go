@@ -63,6 +63,10 @@ type (
 		to    side
 		cause Cause
 	}
+	annotate struct {
+		to        side
+		variables map[string]string
+	}
 	arm     struct{ timer timer }
 	disarm  struct{ timer timer }
 	abandon struct{ leg side } // it did not end in time: read its events no more
@@ -77,6 +81,7 @@ func (disconnect) action() {}
 func (sendDigit) action()  {}
 func (hold) action()       {}
 func (hangup) action()     {}
+func (annotate) action()   {}
 func (arm) action()        {}
 func (disarm) action()     {}
 func (abandon) action()    {}
@@ -190,6 +195,8 @@ func (m *machine) progress(from side, e Event) {
 			m.accept(from)
 			m.join()
 		}
+	case Facts:
+		m.do(annotate{from.other(), e.Variables})
 	case Digit:
 		if m.connected {
 			m.do(sendDigit{from.other(), e.Digit})

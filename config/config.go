@@ -15,11 +15,13 @@ type Config struct {
 	Data     string    `yaml:"data"` // directory of the store: Telegram sessions, peers
 	Log      Log       `yaml:"log"`
 	Telegram Telegram  `yaml:"telegram"`
+	Guard    Guard     `yaml:"guard"`
 	Accounts []Account `yaml:"accounts"`
 	PBX      []PBX     `yaml:"pbx"`
 	Routes   []Route   `yaml:"routes"`
 	Limits   Limits    `yaml:"limits"`
 	Records  Records   `yaml:"records"`
+	Metrics  Metrics   `yaml:"metrics"`
 }
 
 // Log says what is logged and how.
@@ -116,6 +118,11 @@ type Limits struct {
 // Records says where the line that remains of each call goes.
 type Records struct {
 	File string `yaml:"file"` // one JSON line a call is appended; empty: none
+}
+
+// Metrics says where figures for Prometheus are served.
+type Metrics struct {
+	Listen string `yaml:"listen"` // TCP host:port; empty: nowhere
 }
 
 func (c *Config) fillDefaults() {

@@ -46,8 +46,25 @@ func TestDefaults(t *testing.T) {
 	}
 	a := c.Accounts[0]
 	if a.Calls != CallsMulti || a.ReachedIn != 15*time.Second || c.PBX[0].Asterisk.App != "tgtrunk" ||
-		c.Limits.Calls != 200 {
+		c.Limits.Calls != 200 || c.Guard != defaultGuard() || c.Metrics.Listen != "" {
 		t.Errorf("defaults are missing: %+v", c)
+	}
+}
+
+// What the file does not say of the guard keeps its default; a 0 is a choice.
+func TestGuardKeepsZeroes(t *testing.T) {
+	text, err := os.ReadFile("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("x.yaml", append(text, "guard: {retry: 0s, import_contacts: false, strangers: {per_day: 0, declines: {count: 0}}}\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultGuard()
+	want.Retry, want.ImportContacts, want.Strangers.PerDay, want.Strangers.Declines.Count = 0, false, 0, 0
+	if c.Guard != want {
+		t.Errorf("the guard is %+v", c.Guard)
 	}
 }
 

@@ -56,7 +56,7 @@ func parse(path string, text []byte) (*Config, error) {
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		return nil, Problems{{Path: path, Text: "one yaml document is expected; see docs/configuration.md for an example"}}
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, Guard: defaultGuard()}
 	if err := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(c); err != nil {
 		return nil, Problems{located(path, err)}
 	}

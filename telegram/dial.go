@@ -2,6 +2,8 @@ package telegram
 
 import (
 	"context"
+	"maps"
+	"strconv"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -25,7 +27,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	defer cancel()
 	p, err := s.resolve(asking, t.Number)
 	if err == nil {
-		err = l.admit(asking, p)
+		err = l.admit(asking, s, p)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -47,9 +49,19 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.finish(ended)
 }
 
-// admit asks the guard whether the peer may be called.
-func (l *leg) admit(ctx context.Context, p Peer) error {
-	_, err := l.account.guard.Admit(ctx, p.callee())
+// admit asks the guard whether the peer may be called, and tells the other side what is known before the call is placed.
+func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
+	left, err := l.account.guard.Admit(ctx, p.callee())
+	facts := map[string]string{}
+	if seen, ok := s.peers.presence(p.ID); ok {
+		maps.Copy(facts, seen.facts(s.now()))
+	}
+	if left >= 0 {
+		facts[varBudgetLeft] = strconv.Itoa(left)
+	}
+	if len(facts) > 0 {
+		l.events <- bridge.Facts{Variables: facts}
+	}
 	return err
 }
 

@@ -17,10 +17,13 @@ var (
 	ErrLoggedOut = errors.New("account is not logged in")
 	ErrNoPeer    = errors.New("user id is unknown to the account")
 	ErrNotFound  = errors.New("no such user on Telegram")
-	ErrNotUser   = errors.New("number belongs to no person") // a bot, a channel, a deleted account
-	ErrSelf      = errors.New("account cannot call itself")
-	ErrNumber    = errors.New("number has no form")
-	ErrOffline   = errors.New("account is not connected")
+	// ErrNoNumber is that of a phone number: Telegram does not tell one that nobody has from one that its owner hides.
+	ErrNoNumber = errors.New("no user of Telegram has this phone number, or its owner hides it from strangers: call by username or user id")
+	ErrImports  = errors.New("too many phone numbers were looked up by importing them")
+	ErrNotUser  = errors.New("number belongs to no person") // a bot, a channel, a deleted account
+	ErrSelf     = errors.New("account cannot call itself")
+	ErrNumber   = errors.New("number has no form")
+	ErrOffline  = errors.New("account is not connected")
 )
 
 // Error is why a leg ended, with what the PBX is told of it.

@@ -38,7 +38,7 @@ type stage struct {
 	accepted bool          // the callee has accepted, or we have
 }
 
-// legRoom holds Reached, Ringing, Answered, Media and Ended.
+// legRoom holds Facts, Reached, Ringing, Answered, Media and Ended.
 const legRoom = 8
 
 func newLeg(a *Account, id string) *leg {

@@ -23,7 +23,7 @@ type Peer struct {
 	AccessHash int64  `json:"hash,omitempty"` // 0: the account may not address the user
 	Username   string `json:"username,omitempty"`
 	Aliases    string `json:"aliases,omitempty"` // further usernames, with spaces between
-	Phone      string `json:"phone,omitempty"` // E.164 with '+'; only where the user shows it
+	Phone      string `json:"phone,omitempty"`   // E.164 with '+'; only where the user shows it
 	First      string `json:"first,omitempty"`
 	Last       string `json:"last,omitempty"`
 	Language   string `json:"language,omitempty"`
@@ -71,11 +71,12 @@ type peers struct {
 	self  int64
 	known map[int64]Peer
 	index map[string]int64 // whose a username or phone number is, by indexKeys
-	wet   map[int64]bool   // not flushed
+	seen  map[int64]presence
+	wet   map[int64]bool // not flushed
 }
 
 func newPeers(k keep, log *slog.Logger) *peers {
-	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, wet: map[int64]bool{}}
+	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, wet: map[int64]bool{}}
 }
 
 func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
@@ -213,6 +214,9 @@ func (s *peers) remember(users []tg.UserClass) {
 		old := s.known[user.ID]
 		if p := merge(old, user); p != old {
 			s.set(p)
+		}
+		if !user.Min {
+			s.lookLocked(user.ID, user.Status)
 		}
 	}
 }

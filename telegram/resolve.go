@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -20,6 +19,7 @@ const (
 	resolveIn      = 15 * time.Second // for one number, all requests together
 	contactsEvery  = 10 * time.Minute // contacts.getContacts for user ids that nobody knows
 	importedNobody = "tgtrunk"        // first name of a contact that exists for a moment
+	importAgain    = time.Hour        // Telegram does not say when
 )
 
 // resolve finds the user that a dialled number means.
@@ -30,13 +30,13 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	var err error
 	switch n.Kind {
 	case routing.UserID:
-		p, err = s.byID(ctx, n.UserID)
+		if p, err = s.byID(ctx, n.UserID); err == nil && p.ID != s.self.ID {
+			p = s.refresh(ctx, p)
+		}
 	case routing.Username:
-		p, err = s.byNumber(ctx, "@"+strings.ToLower(n.Username), func(ctx context.Context) (int64, error) {
-			return s.askUsername(ctx, n.Username)
-		})
+		p, err = s.byUsername(ctx, n.Username)
 	case routing.Phone:
-		p, err = s.byNumber(ctx, n.Phone, func(ctx context.Context) (int64, error) { return s.askPhone(ctx, n.Phone) })
+		p, err = s.byPhone(ctx, n.Phone)
 	default:
 		return Peer{}, verdict(bridge.BadNumber, ErrNumber)
 	}
@@ -93,19 +93,55 @@ func (s *session) fetchContacts(ctx context.Context) error {
 	return nil
 }
 
-// byNumber finds a user by a username or phone number, from memory or by asking.
-func (s *session) byNumber(ctx context.Context, what string, ask func(context.Context) (int64, error)) (Peer, error) {
-	id, known := s.peers.lookUp(ctx, what)
-	if known && id == 0 {
-		return Peer{}, verdict(bridge.NotFound, ErrNotFound)
+// byUsername finds a user by a username. One that is remembered is looked at again: usernames move.
+func (s *session) byUsername(ctx context.Context, name string) (Peer, error) {
+	what := usernameKey(name)
+	p, known, err := s.remembered(ctx, what, ErrNotFound)
+	if err != nil {
+		return Peer{}, err
 	}
 	if known {
-		if p, ok := s.peers.get(id); ok && p.AccessHash != 0 {
+		if p = s.refresh(ctx, p); p.called(name) {
 			return p, nil
 		}
+		s.log.Info("username has moved, asking for its owner", "user", p.ID)
 	}
-	id, err := ask(ctx)
-	if errors.Is(err, ErrNotFound) {
+	id, err := s.askUsername(ctx, name)
+	return s.learned(ctx, what, id, err)
+}
+
+// byPhone finds a user by a phone number.
+func (s *session) byPhone(ctx context.Context, phone string) (Peer, error) {
+	if p, ok := s.peers.find(routing.Number{Kind: routing.Phone, Phone: phone}); ok && p.AccessHash != 0 {
+		return s.refresh(ctx, p), nil // it is visible to the account
+	}
+	p, known, err := s.remembered(ctx, phone, ErrNoNumber)
+	if err != nil {
+		return Peer{}, err
+	}
+	if known {
+		return s.refresh(ctx, p), nil
+	}
+	id, err := s.askPhone(ctx, phone)
+	return s.learned(ctx, phone, id, err)
+}
+
+// remembered returns the user that a username or phone number was resolved to lately; nobody is an error.
+func (s *session) remembered(ctx context.Context, what string, nobody error) (p Peer, known bool, err error) {
+	id, known := s.peers.lookUp(ctx, what)
+	switch {
+	case !known:
+		return Peer{}, false, nil
+	case id == 0:
+		return Peer{}, false, verdict(bridge.NotFound, nobody)
+	}
+	p, ok := s.peers.get(id)
+	return p, ok && p.AccessHash != 0, nil
+}
+
+// learned remembers what asking has brought: a user, that there is none, or an error that says nothing.
+func (s *session) learned(ctx context.Context, what string, id int64, err error) (Peer, error) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoNumber) {
 		s.peers.learn(ctx, what, 0)
 		return Peer{}, verdict(bridge.NotFound, err)
 	}
@@ -142,6 +178,9 @@ func userIn(found *tg.ContactsResolvedPeer) (int64, error) {
 func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
 	found, err := s.api.ContactsResolvePhone(ctx, phone)
 	if tgerr.Is(err, "PHONE_NOT_OCCUPIED") {
+		if s.noImport {
+			return 0, ErrNoNumber
+		}
 		return s.importPhone(ctx, phone)
 	}
 	if err != nil {
@@ -156,14 +195,17 @@ func (s *session) importPhone(ctx context.Context, phone string) (int64, error) 
 	answer, err := s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
 		{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
 	})
-	if tgerr.IsCode(err, 400) {
-		return 0, ErrNotFound
-	}
-	if err != nil {
+	switch {
+	case tgerr.Is(err, "PEER_FLOOD"):
 		return 0, fmt.Errorf("import phone number: %w", err)
-	}
-	if len(answer.Imported) == 0 {
-		return 0, ErrNotFound
+	case tgerr.IsCode(err, 400):
+		return 0, ErrNoNumber
+	case err != nil:
+		return 0, fmt.Errorf("import phone number: %w", err)
+	case len(answer.RetryContacts) > 0: // too many were imported lately
+		return 0, &Error{cause: bridge.CauseOf(bridge.Flood).WithRetryAfter(importAgain), err: ErrImports}
+	case len(answer.Imported) == 0:
+		return 0, ErrNoNumber
 	}
 	id := answer.Imported[0].UserID
 	s.removeContact(ctx, id)

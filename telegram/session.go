@@ -31,7 +31,10 @@ type session struct {
 	peers *peers
 	line  *calls.Line
 	log   *slog.Logger
-	ctx   context.Context // ends with the session
+	ctx   context.Context  // ends with the session
+	now   func() time.Time // Telegram's clock
+
+	noImport bool
 
 	contactsMu sync.Mutex
 	contactsAt time.Time // guarded by contactsMu
@@ -157,7 +160,9 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: life}
+	s := &session{
+		api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life, now: a.serverClock(asking, client.API()),
+	}
 	mode := calls.ReceivedNever
 	if a.opts.Calls == Single {
 		mode = calls.ReceivedAtOnce
@@ -169,7 +174,7 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		Received: mode,
 		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
 		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
-		Now:      a.serverClock(asking, s.api),
+		Now:      s.now,
 		Log:      a.log,
 	})
 	return s, nil

@@ -130,6 +130,9 @@ func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
 func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
 	rest := make([]tg.UpdateClass, 0, len(all))
 	for _, one := range all {
+		if status, ok := one.(*tg.UpdateUserStatus); ok {
+			u.account.peers.look(status.UserID, status.Status)
+		}
 		if !u.deliver(one) && !ofChannel(one) {
 			rest = append(rest, one)
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -76,10 +77,15 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 
+	figures, err := openMetrics(cfg.Metrics.Listen, trunks, log)
+	if err != nil {
+		return err
+	}
+	defer figures.close()
 	wheel := media.NewWheel()
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
 		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
-		Records:  records.write,
+		Records:  func(r bridge.Record) { figures.record(r); records.write(r) },
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
 	})
@@ -92,6 +98,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = wheel.Run(turning) })
+	running.Go(func() { figures.serve(turning, exchange) })
 	log.Info("tgtrunk runs", "version", version, "accounts", len(cfg.Accounts), "pbx", len(cfg.PBX), "routes", len(cfg.Routes))
 	err = exchange.Run(ctx, trunks...)
 	log.Info("tgtrunk ends")
@@ -149,8 +156,16 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls:  telegram.CallMode(a.Calls), ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn,
-		Net: sockets, Log: log,
+		Guard: guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts, Net: sockets, Log: log,
 	})
+}
+
+func guardLimits(g config.Guard) *guard.Limits {
+	s := g.Strangers
+	return &guard.Limits{
+		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, WarmUp: s.WarmUp, Gap: s.Gap,
+		Breaker: guard.Breaker{Declines: s.Declines.Count, Within: s.Declines.Within, Pause: s.Declines.Pause},
+	}
 }
 
 // records appends a JSON line for every call to a file.
