@@ -39,10 +39,14 @@ func (in *inbound) begin() {
 	}
 	in.log.Debug("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
 	request := in.request()
-	if limit, err := in.link.rest.variable(in.setup.ctx, in.channel, routing.VarTimeout); err == nil && limit != "" {
-		request.Variables[routing.VarTimeout] = limit
-	} else if err != nil && !isStatus(err, http.StatusNotFound) {
-		in.log.Warn("cannot read the caller's time limit", "variable", routing.VarTimeout, "error", err)
+	for _, name := range []string{routing.VarTimeout, routing.VarReachedIn} {
+		limit, err := in.link.rest.variable(in.setup.ctx, in.channel, name)
+		switch {
+		case err == nil && limit != "":
+			request.Variables[name] = limit
+		case err != nil && !isStatus(err, http.StatusNotFound):
+			in.log.Warn("cannot read the caller's time limit", "variable", name, "error", err)
+		}
 	}
 	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }

@@ -108,6 +108,7 @@ func (x *Exchange) route(q routing.Request) (routing.Plan, error) {
 	if err == nil && len(plan.Targets) == 0 {
 		err = &routing.NoRouteError{Trunk: q.Trunk}
 	}
+	plan.Targets = x.arrange(plan.Targets)
 	return plan, err
 }
 

@@ -104,6 +104,7 @@ type state struct {
 type legState struct {
 	live     bool       // exists and has not ended
 	hung     Cause      // the cause it was ordered to hang up with; zero Reason while it was not
+	reached  bool       // its party's device has the call (dialled leg)
 	accepted bool       // its party has answered (dialled leg)
 	held     bool       // its party has put the call on hold
 	flow     media.Flow // nil until its audio is usable
@@ -183,6 +184,7 @@ func (m *machine) dial(target int) {
 func (m *machine) progress(from side, e Event) {
 	switch e := e.(type) {
 	case Reached, Ringing:
+		m.legs[from].reached = true
 		if from == dialled && !m.rung {
 			m.rung = true
 			m.do(ring{})
@@ -258,12 +260,21 @@ func (m *machine) expired(t timer) {
 		m.giveUp()
 	case m.over || m.connected:
 	case t == ringTimer:
-		m.hangup(dialled, CauseOf(NoAnswer))
+		m.hangup(dialled, CauseOf(m.unanswered()))
 	case t == mediaTimer, m.legs[dialled].accepted:
 		m.end(CauseOf(MediaFailed))
 	default:
 		m.end(CauseOf(NoAnswer))
 	}
+}
+
+// unanswered says what a target that has not answered in time means. Only a Telegram account tells whether anybody was
+// there to hear it.
+func (m *machine) unanswered() Reason {
+	if m.targets[m.target].Number.Kind != 0 && !m.legs[dialled].reached {
+		return Unreachable
+	}
+	return NoAnswer
 }
 
 // ended takes the end of a leg: of the offering one it ends the call, of the dialled one only when it was answered or no

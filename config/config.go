@@ -92,13 +92,14 @@ type Route struct {
 
 // Target is where a route leads.
 type Target struct {
-	To        string            `yaml:"to"`        // trunk to dial
-	Number    string            `yaml:"number"`    // account: call this instead of what was dialled
-	Context   string            `yaml:"context"`   // pbx: dialplan context and
-	Extension string            `yaml:"extension"` // extension to enter, or
-	Endpoint  string            `yaml:"endpoint"`  // an endpoint to ring
-	Timeout   time.Duration     `yaml:"timeout"`   // how long it may ring
-	Variables map[string]string `yaml:"variables"` // pbx: channel variables
+	To        Names             `yaml:"to"`         // trunk to dial, or several that are equals
+	Number    string            `yaml:"number"`     // account: call this instead of what was dialled
+	Context   string            `yaml:"context"`    // pbx: dialplan context and
+	Extension string            `yaml:"extension"`  // extension to enter, or
+	Endpoint  string            `yaml:"endpoint"`   // an endpoint to ring
+	Timeout   time.Duration     `yaml:"timeout"`    // how long it may ring
+	ReachedIn time.Duration     `yaml:"reached_in"` // account: until a device has the call, instead of the account's
+	Variables map[string]string `yaml:"variables"`  // pbx: channel variables
 }
 
 // Numbers says how dialled text is read and callers are shown; see routing.NumberRules.

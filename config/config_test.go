@@ -184,3 +184,35 @@ func TestErrorsInTheDocsAreReal(t *testing.T) {
 		}
 	}
 }
+
+// A list under `to` is a pool; what follows under otherwise is not part of it.
+func TestPoolOfAccounts(t *testing.T) {
+	text := `
+accounts:
+  - {name: sales, api_id: 1, api_hash: "0123456789abcdef0123456789abcdef"}
+  - {name: sales2, api_id: 1, api_hash: "0123456789abcdef0123456789abcdef"}
+pbx:
+  - {name: office, asterisk: {url: "http://127.0.0.1:8088/ari", username: u, password: p}}
+routes:
+  - {from: office, to: [sales, sales2], reached_in: 8s, otherwise: [{to: sales}]}
+`
+	c, err := parse("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.Table.Route(routing.Request{Trunk: "office", Dialled: "durov"})
+	if err != nil || len(plan.Targets) != 3 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	for i, want := range []routing.Target{{Trunk: "sales", Pool: 1, ReachedIn: 8 * time.Second}, {Trunk: "sales2", Pool: 1, ReachedIn: 8 * time.Second}, {Trunk: "sales"}} {
+		if got := plan.Targets[i]; got.Trunk != want.Trunk || got.Pool != want.Pool || got.ReachedIn != want.ReachedIn {
+			t.Errorf("target %d is %+v", i, got)
+		}
+	}
+	for bad, want := range map[string]string{"[sales, sales]": `"sales" is listed twice`, "[sales, nobody]": `no trunk "nobody"`, "[]": `no trunk ""`} {
+		_, err := parse("x.yaml", []byte(strings.Replace(text, "[sales, sales2]", bad, 1)))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "x.yaml:8") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

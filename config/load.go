@@ -72,9 +72,9 @@ func parse(path string, text []byte) (*Config, error) {
 
 // located turns an error of the yaml library into a problem with its line.
 func located(path string, err error) Problem {
-	var secret *secretError
-	if errors.As(err, &secret) {
-		return Problem{Path: path, Line: secret.line, Text: secret.text}
+	var value *lineError
+	if errors.As(err, &value) {
+		return Problem{Path: path, Line: value.line, Text: value.text}
 	}
 	var at yaml.Error
 	if errors.As(err, &at) {

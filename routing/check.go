@@ -31,6 +31,7 @@ func at(line int) string {
 const (
 	reservedVariables = "TGTRUNK_"
 	maxTimeout        = 10 * time.Minute // Telegram's own limit of a ringing call is 90 s
+	maxReachedIn      = 20 * time.Second // Telegram's own: call_receive_timeout_ms of help.getConfig
 )
 
 // check returns the rule with everything read that Route needs, and what is wrong with it.
@@ -105,6 +106,12 @@ func (t *Table) checkTarget(r Rule, from TrunkKind, target RuleTarget) (number N
 	}
 	if target.Timeout < 0 || target.Timeout > maxTimeout {
 		refuse("timeout %v is outside 0s to %v", target.Timeout, maxTimeout)
+	}
+	switch {
+	case target.ReachedIn < 0 || target.ReachedIn > maxReachedIn:
+		refuse("reached_in %v is outside 0s to %v", target.ReachedIn, maxReachedIn)
+	case target.ReachedIn != 0 && kind == PBX:
+		refuse("reached_in does not fit a PBX")
 	}
 	for name, value := range target.Variables {
 		switch {

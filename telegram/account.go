@@ -45,6 +45,7 @@ type Account struct {
 type legs struct {
 	born    string // makes ids unique over restarts
 	counter atomic.Uint64
+	live    atomic.Int64
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -58,7 +59,11 @@ func (s *legs) run(leg func()) bool {
 	if s.stopped {
 		return false
 	}
-	s.running.Go(leg)
+	s.live.Add(1)
+	s.running.Go(func() {
+		defer s.live.Add(-1)
+		leg()
+	})
 	return true
 }
 

@@ -36,8 +36,9 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		l.fail(err)
 		return
 	}
-	l.ring = t.Timeout
+	l.ring, l.reachIn = t.Timeout, t.ReachedIn
 	setDefault(&l.ring, l.account.opts.AnsweredIn)
+	setDefault(&l.reachIn, l.account.opts.ReachedIn)
 	ended := l.follow(ctx, s.line.Place(p.input()))
 	l.account.learn(ctx, p, l.stage, ended)
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {

@@ -32,6 +32,7 @@ type leg struct {
 // stage is how far a leg is.
 type stage struct {
 	outgoing bool
+	reachIn  time.Duration // outgoing: how long until a device must have it, from the moment Telegram has taken it
 	ring     time.Duration // outgoing: how long it may ring
 	placed   bool          // outgoing: Telegram has taken the call
 	reached  time.Time     // when a device of the callee had the call; zero before
@@ -182,9 +183,17 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 			gone = nil
 			l.Hangup(bridge.CauseOf(bridge.Cancelled))
 		case <-limit.C:
-			l.Hangup(bridge.CauseOf(bridge.NoAnswer))
+			l.Hangup(bridge.CauseOf(l.tooLate()))
 		}
 	}
+}
+
+// tooLate says what it means that nobody has answered in time.
+func (l *leg) tooLate() bridge.Reason {
+	if l.reached.IsZero() {
+		return bridge.Unreachable
+	}
+	return bridge.NoAnswer
 }
 
 // discardReason is what Telegram is told of a hang-up.
@@ -200,10 +209,14 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	switch e := e.(type) {
 	case calls.Requested:
 		l.placed = true
+		if l.reachIn > 0 {
+			limit.Reset(l.reachIn)
+		}
 	case calls.Received:
 		l.reached = time.Now()
 		l.events <- bridge.Reached{}
 		l.events <- bridge.Ringing{}
+		limit.Stop()
 		if l.ring > 0 {
 			limit.Reset(l.ring)
 		}

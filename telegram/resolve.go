@@ -192,6 +192,13 @@ func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
 // importPhone is the last resort: users who hide from contacts.resolvePhone may be found by those who have them in
 // their address book. The contact is taken away again at once.
 func (s *session) importPhone(ctx context.Context, phone string) (int64, error) {
+	// A contact of the account's own must not be taken for one of ours, and removed.
+	if err := s.fetchContacts(ctx); err != nil {
+		return 0, err
+	}
+	if p, ok := s.peers.find(routing.Number{Kind: routing.Phone, Phone: phone}); ok && p.Contact {
+		return p.ID, nil
+	}
 	answer, err := s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
 		{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
 	})
@@ -208,21 +215,7 @@ func (s *session) importPhone(ctx context.Context, phone string) (int64, error) 
 		return 0, ErrNoNumber
 	}
 	id := answer.Imported[0].UserID
-	s.removeContact(ctx, id)
+	s.peers.borrow(ctx, id)
+	s.returnContact(ctx, id)
 	return id, nil
-}
-
-func (s *session) removeContact(ctx context.Context, id int64) {
-	p, ok := s.peers.get(id)
-	if !ok {
-		return
-	}
-	if _, err := s.api.ContactsDeleteContacts(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Warn("imported contact could not be removed", "user", id, "error", err)
-		return
-	}
-	// A contact has the name that it was imported with; now the user has its own again.
-	if _, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Debug("user's own name is unknown", "user", id, "error", err)
-	}
 }

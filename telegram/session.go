@@ -118,7 +118,7 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	restCtx, stopRest := context.WithCancelCause(life)
 	rest.Go(func() { stopRest(u.follow(restCtx, client, s)) })
 	rest.Go(func() { a.flushNowAndThen(restCtx) })
-	rest.Go(func() { s.fetchDialogs(restCtx) })
+	rest.Go(func() { s.fetchDialogs(restCtx); s.returnContacts(restCtx) })
 	u.attach(s.line)
 	a.live.Store(s)
 	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
@@ -172,7 +172,6 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		Self:     self.ID,
 		Net:      a.opts.Net,
 		Received: mode,
-		Timeouts: calls.Timeouts{Receive: a.opts.ReachedIn},
 		Incoming: func(c *calls.Call) { a.incoming(s, c, accept) },
 		Now:      s.now,
 		Log:      a.log,

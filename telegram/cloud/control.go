@@ -2,9 +2,11 @@ package cloud
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
 )
 
@@ -87,6 +89,19 @@ func (c *Control) LimitStrangers(user int64, on bool) {
 func (c *Control) Queries(user int64, method string) (n int) {
 	c.with(user, func(a *account) { n = a.fate.queries[method] })
 	return n
+}
+
+// SetStatus changes what others see of a user's presence, at first tg.UserStatusRecently, and tells those who have a
+// chat with it.
+func (c *Control) SetStatus(user int64, status tg.UserStatusClass) {
+	c.with(user, func(a *account) {
+		a.fate.status = status
+		for _, other := range c.s.accounts {
+			if slices.ContainsFunc(other.box.messages, func(m *message) bool { return m.peer == user }) {
+				c.s.push(other, news{updates: []tg.UpdateClass{&tg.UpdateUserStatus{UserID: user, Status: status}}, users: []*account{a}})
+			}
+		}
+	})
 }
 
 // Rename gives a user another username; "" takes it away. It fails where somebody has it already.
