@@ -276,7 +276,8 @@ func TestDialoguesAreKnownAtTheStart(t *testing.T) {
 func TestDeclinesOfStrangers(t *testing.T) {
 	g := withLimits(t, guard.Limits{PerDay: -1, Breaker: guard.Breaker{Declines: 2, Within: time.Hour, Pause: 6 * time.Hour}})
 	g.phone(alice, phone.Behaviour{Action: phone.Decline})
-	for range 2 {
+	// One whose ringing was not heard of before its end may be busy, and does not count: updates can overtake each other.
+	for n := 0; len(g.Guard().Bans) == 0 && n < 8; n++ {
 		wantEnd(t, g.dial(byName("alice_a")), bridge.Busy)
 	}
 	g.fails(byName("bob_b"), bridge.Budget, 5*time.Hour, 6*time.Hour)
