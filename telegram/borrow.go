@@ -33,8 +33,17 @@ func (s *peers) borrow(ctx context.Context, id int64) {
 	if _, err := s.keep.store.Put(ctx, key, []byte("imported"), store.Put{TTL: borrowedFor}); err != nil {
 		s.log.Warn("an imported contact may stay in the address book", "user", id, "error", err)
 	}
+	s.setBorrowed(id, true)
+}
+
+func (s *peers) setBorrowed(id int64, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !on {
+		delete(s.borrowed, id)
+		return
+	}
+	s.borrowed[id] = true
 	if p, ok := s.known[id]; ok && p.Contact {
 		p.Contact = false
 		s.set(p)
@@ -59,6 +68,7 @@ func (s *session) returnContact(ctx context.Context, id int64) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.Debug("imported contact will be removed twice", "user", id, "error", err)
 	}
+	s.peers.setBorrowed(id, false)
 	// A contact has the name that it was imported with; now the user has its own again.
 	if _, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{p.input()}); err != nil {
 		s.log.Debug("user's own name is unknown", "user", id, "error", err)
@@ -72,6 +82,7 @@ func (s *session) returnContacts(ctx context.Context) {
 	err := s.peers.keep.store.Scan(ctx, prefix, func(e store.Entry) error {
 		if id, err := strconv.ParseInt(strings.TrimPrefix(e.Key, prefix), 10, 64); err == nil {
 			left = append(left, id)
+			s.peers.setBorrowed(id, true)
 		}
 		return nil
 	})

@@ -73,10 +73,12 @@ type peers struct {
 	index map[string]int64 // whose a username or phone number is, by indexKeys
 	seen  map[int64]presence
 	wet   map[int64]bool // not flushed
+
+	borrowed map[int64]bool // contacts only for a moment, see borrow
 }
 
 func newPeers(k keep, log *slog.Logger) *peers {
-	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, wet: map[int64]bool{}}
+	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, borrowed: map[int64]bool{}, wet: map[int64]bool{}}
 }
 
 func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
@@ -212,7 +214,9 @@ func (s *peers) remember(users []tg.UserClass) {
 			continue
 		}
 		old := s.known[user.ID]
-		if p := merge(old, user); p != old {
+		p := merge(old, user)
+		p.Contact = p.Contact && !s.borrowed[p.ID]
+		if p != old {
 			s.set(p)
 		}
 		if !user.Min {
