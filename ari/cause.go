@@ -15,7 +15,7 @@ func statusOf(r bridge.Reason) string {
 		return "NOANSWER"
 	case bridge.Cancelled, bridge.Normal:
 		return "CANCEL"
-	case bridge.Flood, bridge.PeerFlood, bridge.Congestion:
+	case bridge.Flood, bridge.PeerFlood, bridge.Budget, bridge.Congestion:
 		return "CONGESTION"
 	}
 	return "CHANUNAVAIL"

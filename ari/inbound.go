@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,7 +21,8 @@ type inbound struct {
 	start    *ariapi.StasisStart
 	accept   func(bridge.Offer)
 	rang     bool
-	answered bool // we answered it, or tried to
+	answered bool              // we answered it, or tried to
+	facts    map[string]string // variables that were ordered and are not known to be set
 }
 
 func (in *inbound) begin() {
@@ -44,7 +46,7 @@ func (in *inbound) begin() {
 
 // read asks for the channel variables that the exchange or a route needs, unless Stasis() was given them as arguments.
 func (in *inbound) read(facts map[string]string) {
-	for _, name := range append([]string{routing.VarTimeout}, in.link.opt.Variables...) {
+	for _, name := range append([]string{routing.VarTimeout, routing.VarReachedIn}, in.link.opt.Variables...) {
 		if _, given := facts[name]; given {
 			continue
 		}
@@ -104,14 +106,36 @@ func (in *inbound) request() routing.Request {
 }
 
 func (in *inbound) order(item any) {
-	switch item.(type) {
+	switch item := item.(type) {
 	case ringOrder:
 		in.ring()
+	case factsOrder:
+		in.annotate(item.variables)
 	case answerOrder:
 		if in.state == waiting {
 			in.prepare(in.askLaw())
 		}
 	}
+}
+
+// annotate sets variables; those that cannot be set now are set when the channel is given back.
+func (in *inbound) annotate(variables map[string]string) {
+	if in.facts == nil {
+		in.facts = make(map[string]string, len(variables))
+	}
+	clean, refused := cleanVariables(variables)
+	if len(refused) > 0 {
+		in.log.Warn("refused variables of the called side", "names", refused)
+	}
+	maps.Copy(in.facts, clean)
+	if in.channel == "" {
+		return
+	}
+	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, in.facts); err != nil {
+		in.log.Debug("cannot set variables now", "error", err)
+		return
+	}
+	clear(in.facts)
 }
 
 func (in *inbound) ring() {
@@ -173,7 +197,9 @@ func (in *inbound) release(ctx context.Context) error {
 		status = "ANSWER"
 	}
 	var errs []error
-	if err := in.link.rest.setVariables(ctx, id, causeVariables(status, in.ended.Cause)); err != nil {
+	variables := causeVariables(status, in.ended.Cause)
+	maps.Copy(variables, in.facts)
+	if err := in.link.rest.setVariables(ctx, id, variables); err != nil {
 		errs = append(errs, err)
 	}
 	if !in.answered && in.goesOn(ctx, id) {

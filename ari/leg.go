@@ -83,6 +83,9 @@ func (l *leg) Ring() { l.inbox.put(ringOrder{}) }
 // Answer answers an inbound leg, once its audio can flow.
 func (l *leg) Answer() { l.inbox.put(answerOrder{}) }
 
+// Annotate sets variables on the channel of an inbound leg.
+func (l *leg) Annotate(variables map[string]string) { l.inbox.put(factsOrder{variables}) }
+
 // SendDigit plays a DTMF digit to the party of the leg, if audio is up.
 func (l *leg) SendDigit(digit byte) { l.inbox.put(digitOrder{digit}) }
 

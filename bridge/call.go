@@ -175,6 +175,10 @@ func (c *call) perform(a action) Event {
 		if h, ok := c.legs[a.to].Leg.(Holder); ok {
 			h.Hold(a.on)
 		}
+	case annotate:
+		if n, ok := c.legs[a.to].Leg.(Annotator); ok {
+			n.Annotate(a.variables)
+		}
 	case hangup:
 		c.record.leg(a.to).HungUp = true
 		c.legs[a.to].Hangup(a.cause)

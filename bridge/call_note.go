@@ -1,6 +1,9 @@
 package bridge
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // note writes an event other than Ended into the log and the record.
 func (c *call) note(from side, e Event) {
@@ -27,6 +30,8 @@ func (c *call) note(from side, e Event) {
 		}
 	case Media:
 		c.noteMedia(from, e, now)
+	case Facts:
+		c.noteFacts(from, e)
 	case Held:
 		leg.Info("party put the call on hold or took it back", "on", e.On)
 	case Digit:
@@ -52,6 +57,15 @@ func (c *call) noteMedia(from side, e Media, now time.Time) {
 	if first.IsZero() {
 		*first = now
 	}
+}
+
+func (c *call) noteFacts(from side, e Facts) {
+	r := c.record.leg(from)
+	if r.Facts == nil {
+		r.Facts = make(map[string]string, len(e.Variables))
+	}
+	maps.Copy(r.Facts, e.Variables)
+	c.legs[from].log.Debug("trunk has found out about the party", "facts", len(e.Variables))
 }
 
 // noteEnd writes the end of a leg into the log and the record.

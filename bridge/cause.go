@@ -18,6 +18,7 @@ const (
 	Cancelled   Reason = "CANCELLED"       // the caller gave up before the answer
 	Flood       Reason = "FLOOD"           // FLOOD_WAIT longer than a call can wait
 	PeerFlood   Reason = "PEER_FLOOD"      // Telegram limits this account towards strangers
+	Budget      Reason = "BUDGET"          // our own limit of calls to strangers
 	Unreachable Reason = "UNREACHABLE"     // no device of the callee received the call in time
 	NoAnswer    Reason = "NOANSWER"        // it rang and nobody answered
 	Busy        Reason = "BUSY"            // the callee is in a call
@@ -48,7 +49,7 @@ type Cause struct {
 // q850 is the house table (docs/operations.md, "Failures"): what the PBX is told for each reason. Asterisk turns 41,
 // and every value it does not know, into SIP 603; media failures therefore use 38 (500).
 var q850 = map[Reason]Q850{
-	Normal: 16, Cancelled: 16, Flood: 42, PeerFlood: 42, Unreachable: 20, NoAnswer: 19, Busy: 17,
+	Normal: 16, Cancelled: 16, Flood: 42, PeerFlood: 42, Budget: 42, Unreachable: 20, NoAnswer: 19, Busy: 17,
 	Declined: 21, Privacy: 21, Blocked: 21, NoDialog: 1, NotFound: 1, NoRoute: 3, BadNumber: 28, OldClient: 58,
 	MediaFailed: 38, Elsewhere: 26, Occupied: 17, Self: 21, AccountDown: 27, Congestion: 34, Failure: 38,
 }

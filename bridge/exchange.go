@@ -122,6 +122,7 @@ func (x *Exchange) route(ctx context.Context, q routing.Request) (routing.Plan, 
 	if err == nil && len(plan.Targets) == 0 {
 		err = &routing.NoRouteError{Trunk: q.Trunk}
 	}
+	plan.Targets = x.arrange(plan.Targets)
 	return plan, err
 }
 

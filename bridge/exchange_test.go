@@ -283,6 +283,8 @@ func TestRingTimeoutsOfTargets(t *testing.T) {
 		begin := time.Now()
 		a := l.offer()
 		first := l.dialled(l.telegram)
+		first.Emit(bridge.Reached{})
+		l.ordered(a, trunktest.Ring)
 		l.hungUp(first, bridge.NoAnswer)
 		if took := time.Since(begin); took != 10*time.Second {
 			t.Errorf("the first target rang for %v", took)

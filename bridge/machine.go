@@ -63,6 +63,10 @@ type (
 		to    side
 		cause Cause
 	}
+	annotate struct {
+		to        side
+		variables map[string]string
+	}
 	arm     struct{ timer timer }
 	disarm  struct{ timer timer }
 	abandon struct{ leg side } // it did not end in time: read its events no more
@@ -77,6 +81,7 @@ func (disconnect) action() {}
 func (sendDigit) action()  {}
 func (hold) action()       {}
 func (hangup) action()     {}
+func (annotate) action()   {}
 func (arm) action()        {}
 func (disarm) action()     {}
 func (abandon) action()    {}
@@ -99,6 +104,7 @@ type state struct {
 type legState struct {
 	live     bool       // exists and has not ended
 	hung     Cause      // the cause it was ordered to hang up with; zero Reason while it was not
+	reached  bool       // its party's device has the call (dialled leg)
 	accepted bool       // its party has answered (dialled leg)
 	held     bool       // its party has put the call on hold
 	flow     media.Flow // nil until its audio is usable
@@ -178,6 +184,7 @@ func (m *machine) dial(target int) {
 func (m *machine) progress(from side, e Event) {
 	switch e := e.(type) {
 	case Reached, Ringing:
+		m.legs[from].reached = true
 		if from == dialled && !m.rung {
 			m.rung = true
 			m.do(ring{})
@@ -190,6 +197,8 @@ func (m *machine) progress(from side, e Event) {
 			m.accept(from)
 			m.join()
 		}
+	case Facts:
+		m.do(annotate{from.other(), e.Variables})
 	case Digit:
 		if m.connected {
 			m.do(sendDigit{from.other(), e.Digit})
@@ -251,12 +260,21 @@ func (m *machine) expired(t timer) {
 		m.giveUp()
 	case m.over || m.connected:
 	case t == ringTimer:
-		m.hangup(dialled, CauseOf(NoAnswer))
+		m.hangup(dialled, CauseOf(m.unanswered()))
 	case t == mediaTimer, m.legs[dialled].accepted:
 		m.end(CauseOf(MediaFailed))
 	default:
 		m.end(CauseOf(NoAnswer))
 	}
+}
+
+// unanswered says what a target that has not answered in time means. Only a Telegram account tells whether anybody was
+// there to hear it.
+func (m *machine) unanswered() Reason {
+	if m.targets[m.target].Number.Kind != 0 && !m.legs[dialled].reached {
+		return Unreachable
+	}
+	return NoAnswer
 }
 
 // ended takes the end of a leg: of the offering one it ends the call, of the dialled one only when it was answered or no

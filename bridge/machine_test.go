@@ -42,6 +42,9 @@ var (
 
 // said is an action in a short form.
 func said(a action) string {
+	if a, ok := a.(annotate); ok {
+		return fmt.Sprintf("annotate %v %d", a.to, len(a.variables))
+	}
 	switch a := a.(type) {
 	case dial:
 		return fmt.Sprintf("dial %d", a.target)
@@ -133,6 +136,17 @@ func TestMachine(t *testing.T) {
 			upSays + "hold dialled true, hold dialled false"},
 		"held before media": {[]in{to(extension), from(dialled, Media{flowB}), from(dialled, Held{true}), from(offering, Media{flowA})},
 			"dial 0, answer, connect A-B, hold offering true"},
+
+		"nobody is there to hear it ring": {[]in{to(alice), passed(ringTimer), endedBy(dialled, Cancelled), endedBy(offering, NoAnswer)},
+			"dial 0, hangup dialled UNREACHABLE, hangup offering UNREACHABLE, finish"},
+		"somebody hears it ring": {[]in{to(alice), from(dialled, Reached{}), passed(ringTimer), endedBy(dialled, Cancelled), endedBy(offering, NoAnswer)},
+			"dial 0, ring, hangup dialled NOANSWER, hangup offering NOANSWER, finish"},
+		"facts go to the other side":           {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}})}, "dial 0, annotate offering 1"},
+		"facts before a refusal":               {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}}), endedBy(dialled, Budget)}, "dial 0, annotate offering 1, hangup offering BUDGET"},
+		"the next of a pool after a limit":     {[]in{to(alice, aliceToo), endedBy(dialled, Budget)}, "dial 0, dial 1"},
+		"the next of a pool after a flood":     {[]in{to(alice, aliceToo), endedBy(dialled, Flood)}, "dial 0, dial 1"},
+		"the next of a pool where one is down": {[]in{to(alice, aliceToo), endedBy(dialled, AccountDown)}, "dial 0, dial 1"},
+		"nobody is rung by a whole pool":       {[]in{to(alice, aliceToo), endedBy(dialled, NoAnswer)}, "dial 0, hangup offering NOANSWER"},
 
 		"busy goes to the next target": {[]in{to(extension, other), endedBy(dialled, Busy)}, "dial 0, dial 1"},
 		"every target fails": {[]in{to(extension, other), endedBy(dialled, Busy), endedBy(dialled, NoAnswer), endedBy(offering, NoAnswer)},

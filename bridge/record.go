@@ -40,18 +40,19 @@ type Times struct {
 
 // LegRecord is what remains of one leg.
 type LegRecord struct {
-	Trunk   string       `json:"trunk"`
-	Leg     string       `json:"leg"`
-	Party   Party        `json:"party"`            // who calls, on the offering leg; who is called, on the others
-	Target  string       `json:"target,omitempty"` // where it went: context/extension, endpoint or number
-	Reason  Reason       `json:"reason,omitempty"` // why it ended
-	Q850    Q850         `json:"q850,omitempty"`
-	RetryS  int64        `json:"retry_after_s,omitempty"`
-	HungUp  bool         `json:"hung_up,omitempty"` // we ended it, not its party
-	Error   string       `json:"error,omitempty"`
-	Media   *MediaRecord `json:"media,omitempty"` // nil where audio was never connected
-	EndedMS int64        `json:"ended_ms"`        // from Offered of the call to the end of this leg
-	DialMS  int64        `json:"dialled_ms"`      // from Offered of the call to the dialling of this leg; 0 on the offering leg
+	Trunk   string            `json:"trunk"`
+	Leg     string            `json:"leg"`
+	Party   Party             `json:"party"`            // who calls, on the offering leg; who is called, on the others
+	Target  string            `json:"target,omitempty"` // where it went: context/extension, endpoint or number
+	Reason  Reason            `json:"reason,omitempty"` // why it ended
+	Q850    Q850              `json:"q850,omitempty"`
+	RetryS  int64             `json:"retry_after_s,omitempty"`
+	HungUp  bool              `json:"hung_up,omitempty"` // we ended it, not its party
+	Error   string            `json:"error,omitempty"`
+	Facts   map[string]string `json:"facts,omitempty"` // what the trunk found out while it dialled: TGTRUNK_PRESENCE, …
+	Media   *MediaRecord      `json:"media,omitempty"` // nil where audio was never connected
+	EndedMS int64             `json:"ended_ms"`        // from Offered of the call to the end of this leg
+	DialMS  int64             `json:"dialled_ms"`      // from Offered of the call to the dialling of this leg; 0 on the offering leg
 }
 
 // Party is a person at one end of a recorded call; empty fields are unknown.

@@ -41,7 +41,8 @@ type Leg interface {
 	Hangup(Cause)
 }
 
-// Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Ended.
+// Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Facts,
+// Ended.
 type Event interface{ event() }
 
 // Reached says that the called device has been found (Telegram: receive_date) and begins to ring. The caller is rung back.
@@ -63,6 +64,10 @@ type Digit struct{ Digit byte }
 // Held says that this leg's party put the call on hold (On) or took it back.
 type Held struct{ On bool }
 
+// Facts says what the trunk has found out about this leg's party, or about itself, while it dials: channel variables for
+// the other side (Annotator), and for the record.
+type Facts struct{ Variables map[string]string }
+
 // Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up. A leg that
 // was ordered to hang up ends with the cause of that order, unless its party was faster.
 type Ended struct {
@@ -76,10 +81,17 @@ func (Answered) event() {}
 func (Media) event()    {}
 func (Digit) event()    {}
 func (Held) event()     {}
+func (Facts) event()    {}
 func (Ended) event()    {}
 
 // ToneSender is a Leg that can send DTMF digits to its party. Like every order it does not block.
 type ToneSender interface{ SendDigit(digit byte) }
+
+// Annotator is a Leg whose channel takes variables while the call is set up. Those of one call come before any later
+// order.
+type Annotator interface {
+	Annotate(variables map[string]string)
+}
 
 // Holder is a Leg that can tell its party that the other one has put the call on hold, or has taken it back.
 type Holder interface{ Hold(on bool) }

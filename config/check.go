@@ -94,6 +94,10 @@ func (c *checker) general() {
 	if c.config.Limits.Calls < 1 {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
+	c.guard()
+	if c.config.Metrics.Listen != "" {
+		c.address(at("metrics", "listen"), c.config.Metrics.Listen)
+	}
 	c.address(at("telegram", "listen"), c.config.Telegram.Listen)
 	server := &c.config.Telegram.Server
 	switch {

@@ -16,11 +16,13 @@ type Config struct {
 	Store    Store     `yaml:"store"`
 	Log      Log       `yaml:"log"`
 	Telegram Telegram  `yaml:"telegram"`
+	Guard    Guard     `yaml:"guard"`
 	Accounts []Account `yaml:"accounts"`
 	PBX      []PBX     `yaml:"pbx"`
 	Routes   []Route   `yaml:"routes"`
 	Limits   Limits    `yaml:"limits"`
 	Records  Records   `yaml:"records"`
+	Metrics  Metrics   `yaml:"metrics"`
 
 	Numbering `yaml:",inline"` // of every route that has none of its own
 }
@@ -118,13 +120,14 @@ type Route struct {
 
 // Target is where a route leads.
 type Target struct {
-	To        string            `yaml:"to"`        // trunk to dial
-	Number    string            `yaml:"number"`    // account: call this instead of what was dialled
-	Context   string            `yaml:"context"`   // pbx: dialplan context and
-	Extension string            `yaml:"extension"` // extension to enter, or
-	Endpoint  string            `yaml:"endpoint"`  // an endpoint to ring
-	Timeout   time.Duration     `yaml:"timeout"`   // how long it may ring
-	Variables map[string]string `yaml:"variables"` // pbx: channel variables
+	To        Names             `yaml:"to"`         // trunk to dial, or several that are equals
+	Number    string            `yaml:"number"`     // account: call this instead of what was dialled
+	Context   string            `yaml:"context"`    // pbx: dialplan context and
+	Extension string            `yaml:"extension"`  // extension to enter, or
+	Endpoint  string            `yaml:"endpoint"`   // an endpoint to ring
+	Timeout   time.Duration     `yaml:"timeout"`    // how long it may ring
+	ReachedIn time.Duration     `yaml:"reached_in"` // account: until a device has the call, instead of the account's
+	Variables map[string]string `yaml:"variables"`  // pbx: channel variables
 }
 
 // Numbering says how people are written between a PBX and Telegram. A key that a route has replaces that of the whole
@@ -162,6 +165,11 @@ type Limits struct {
 // Records says where the line that remains of each call goes.
 type Records struct {
 	File string `yaml:"file"` // one JSON line a call is appended; empty: none
+}
+
+// Metrics says where figures for Prometheus are served.
+type Metrics struct {
+	Listen string `yaml:"listen"` // TCP host:port; empty: nowhere
 }
 
 func (c *Config) fillDefaults() {

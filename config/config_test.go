@@ -50,7 +50,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("defaults are missing: %+v", a)
 	}
 	if a.Calls != CallsMulti || a.Prefer != PreferAuto || a.ReachedIn != 15*time.Second || a.Reference || c.PBX[0].Asterisk.App != "tgtrunk" ||
-		c.Limits.Calls != 200 {
+		c.Limits.Calls != 200 || c.Guard != defaultGuard() || c.Metrics.Listen != "" {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 }
@@ -78,6 +78,23 @@ func TestStoreForms(t *testing.T) {
 		if !reflect.DeepEqual(c.Store, want) {
 			t.Errorf("%q is %+v, want %+v", text, c.Store, want)
 		}
+	}
+}
+
+// What the file does not say of the guard keeps its default; a 0 is a choice.
+func TestGuardKeepsZeroes(t *testing.T) {
+	text, err := os.ReadFile("testdata/minimal.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := parse("x.yaml", append(text, "guard: {retry: 0s, import_contacts: false, strangers: {per_day: 0, declines: {count: 0}}}\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaultGuard()
+	want.Retry, want.ImportContacts, want.Strangers.PerDay, want.Strangers.Declines.Count = 0, false, 0, 0
+	if c.Guard != want {
+		t.Errorf("the guard is %+v", c.Guard)
 	}
 }
 
@@ -202,4 +219,36 @@ func TestErrorsInTheDocsAreReal(t *testing.T) {
 // lineless takes the numbers of lines out of a message: those of the docs are of another file.
 func lineless(text string) string {
 	return regexp.MustCompile(`\(line \d+\)`).ReplaceAllString(text, "(line)")
+}
+
+// A list under `to` is a pool; what follows under otherwise is not part of it.
+func TestPoolOfAccounts(t *testing.T) {
+	text := `
+accounts:
+  - {name: sales, api_id: 1, api_hash: "0123456789abcdef0123456789abcdef"}
+  - {name: sales2, api_id: 1, api_hash: "0123456789abcdef0123456789abcdef"}
+pbx:
+  - {name: office, asterisk: {url: "http://127.0.0.1:8088/ari", username: u, password: p}}
+routes:
+  - {from: office, to: [sales, sales2], reached_in: 8s, otherwise: [{to: sales}]}
+`
+	c, err := parse("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := c.Table.Route(routing.Request{Trunk: "office", Dialled: "durov"})
+	if err != nil || len(plan.Targets) != 3 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	for i, want := range []routing.Target{{Trunk: "sales", Pool: 1, ReachedIn: 8 * time.Second}, {Trunk: "sales2", Pool: 1, ReachedIn: 8 * time.Second}, {Trunk: "sales"}} {
+		if got := plan.Targets[i]; got.Trunk != want.Trunk || got.Pool != want.Pool || got.ReachedIn != want.ReachedIn {
+			t.Errorf("target %d is %+v", i, got)
+		}
+	}
+	for bad, want := range map[string]string{"[sales, sales]": `"sales" is listed twice`, "[sales, nobody]": `no trunk "nobody"`, "[]": `no trunk ""`} {
+		_, err := parse("x.yaml", []byte(strings.Replace(text, "[sales, sales2]", bad, 1)))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "x.yaml:8") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 }

@@ -56,7 +56,7 @@ func parse(path string, text []byte) (*Config, error) {
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		return nil, Problems{{Path: path, Text: "one yaml document is expected; see docs/configuration.md for an example"}}
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, Guard: defaultGuard()}
 	if err := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(c); err != nil {
 		return nil, Problems{located(path, err)}
 	}
@@ -72,9 +72,9 @@ func parse(path string, text []byte) (*Config, error) {
 
 // located turns an error of the yaml library into a problem with its line.
 func located(path string, err error) Problem {
-	var secret *secretError
-	if errors.As(err, &secret) {
-		return Problem{Path: path, Line: secret.line, Text: secret.text}
+	var value *lineError
+	if errors.As(err, &value) {
+		return Problem{Path: path, Line: value.line, Text: value.text}
 	}
 	var at yaml.Error
 	if errors.As(err, &at) {

@@ -46,11 +46,17 @@ func (r Route) rule(i, line int) routing.Rule {
 			Dialled: r.Dialled, Prefix: r.Prefix, Suffix: r.Suffix, Strip: r.Strip, Caller: r.Caller, Variables: r.Variable,
 		},
 	}
-	for _, t := range append([]Target{r.Target}, r.Otherwise...) {
-		rule.Targets = append(rule.Targets, routing.RuleTarget{
-			Trunk: t.To, Number: t.Number, Context: t.Context, Extension: t.Extension, Endpoint: t.Endpoint,
-			Timeout: t.Timeout, Variables: t.Variables,
-		})
+	for n, t := range append([]Target{r.Target}, r.Otherwise...) {
+		pool := n + 1
+		if len(t.To) < 2 {
+			pool = 0
+		}
+		for _, to := range t.To.orNone() {
+			rule.Targets = append(rule.Targets, routing.RuleTarget{
+				Trunk: to, Number: t.Number, Context: t.Context, Extension: t.Extension, Endpoint: t.Endpoint,
+				Timeout: t.Timeout, ReachedIn: t.ReachedIn, Variables: t.Variables, Pool: pool,
+			})
+		}
 	}
 	return rule
 }

@@ -36,13 +36,13 @@ type secretSource struct {
 	Credential string `yaml:"credential"`
 }
 
-// secretError keeps the line of a secret that could not be had.
-type secretError struct {
+// lineError keeps the line of a value that is no good.
+type lineError struct {
 	line int
 	text string
 }
 
-func (e *secretError) Error() string { return e.text }
+func (e *lineError) Error() string { return e.text }
 
 // UnmarshalYAML reads the forms of a secret.
 func (s *Secret) UnmarshalYAML(node ast.Node) error {
@@ -61,9 +61,9 @@ func (s *Secret) UnmarshalYAML(node ast.Node) error {
 	if err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) {
-			return &secretError{line: lineOfNode(node), text: oneLine(at.GetMessage())}
+			return &lineError{line: lineOfNode(node), text: oneLine(at.GetMessage())}
 		}
-		return &secretError{line: lineOfNode(node), text: err.Error()}
+		return &lineError{line: lineOfNode(node), text: err.Error()}
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ func at(line int) string {
 const (
 	reservedVariables = "TGTRUNK_"
 	maxTimeout        = 10 * time.Minute // Telegram's own limit of a ringing call is 90 s
+	maxReachedIn      = 20 * time.Second // Telegram's own: call_receive_timeout_ms of help.getConfig
 )
 
 // problem is what is wrong with a rule.
@@ -146,6 +147,12 @@ func (t *Table) checkTarget(r rule, from TrunkKind, target RuleTarget) (number N
 	}
 	if target.Timeout < 0 || target.Timeout > maxTimeout {
 		refuse("timeout %v is outside 0s to %v", target.Timeout, maxTimeout)
+	}
+	switch {
+	case target.ReachedIn < 0 || target.ReachedIn > maxReachedIn:
+		refuse("reached_in %v is outside 0s to %v", target.ReachedIn, maxReachedIn)
+	case target.ReachedIn != 0 && kind == PBX:
+		refuse("reached_in does not fit a PBX")
 	}
 	for name, value := range target.Variables {
 		switch {

@@ -20,6 +20,8 @@ const (
 	VarRule     = "TGTRUNK_RULE"     // the rule that decided
 	// VarTimeout is read, not set: seconds that a call from a PBX may ring, instead of what its rule says.
 	VarTimeout = "TGTRUNK_TIMEOUT"
+	// VarReachedIn is read, not set: seconds until a device of the called Telegram user must have the call.
+	VarReachedIn = "TGTRUNK_REACHED_IN"
 )
 
 const maxVariable = 256 // bytes of a variable's value that came from outside
@@ -95,9 +97,12 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 	dialled := r.Match.stripped(q.Dialled)
 	plan := Plan{Rule: r.Name, Line: r.Line, Targets: make([]Target, len(r.Targets))}
 	for i, rt := range r.Targets {
-		target := Target{Trunk: rt.Trunk, Timeout: rt.Timeout, Caller: t.caller(r, q), Number: r.fixed[i]}
-		if s, ok := ringSeconds(q); ok && t.kinds[q.Trunk] == PBX {
-			target.Timeout = s
+		target := Target{
+			Trunk: rt.Trunk, Timeout: rt.Timeout, ReachedIn: rt.ReachedIn, Pool: rt.Pool, Caller: t.caller(r, q), Number: r.fixed[i],
+		}
+		if t.kinds[q.Trunk] == PBX {
+			setSeconds(&target.Timeout, q, VarTimeout, maxTimeout)
+			setSeconds(&target.ReachedIn, q, VarReachedIn, maxReachedIn)
 		}
 		switch {
 		case t.kinds[rt.Trunk] == PBX:
@@ -164,7 +169,7 @@ func (t *Table) caller(r rule, q Request) Party {
 func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[string]string {
 	out := make(map[string]string, len(q.Variables)+len(rt.Variables)+8)
 	for name, value := range q.Variables {
-		if variableName(name) && name != VarTimeout {
+		if variableName(name) && name != VarTimeout && name != VarReachedIn {
 			out[name] = SanitizeText(value, maxVariable)
 		}
 	}
@@ -191,12 +196,11 @@ func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[st
 	return out
 }
 
-// ringSeconds reads VarTimeout; a value that is no whole number of seconds within the limit is as good as none.
-func ringSeconds(q Request) (time.Duration, bool) {
-	s, err := strconv.Atoi(q.Variables[VarTimeout])
-	d := time.Duration(s) * time.Second
-	if err != nil || d <= 0 || d > maxTimeout {
-		return 0, false
+// setSeconds takes a limit from a variable of the call; a value that is no whole number of seconds up to most is as good
+// as none.
+func setSeconds(limit *time.Duration, q Request, name string, most time.Duration) {
+	s, err := strconv.Atoi(q.Variables[name])
+	if d := time.Duration(s) * time.Second; err == nil && d > 0 && d <= most {
+		*limit = d
 	}
-	return d, true
 }

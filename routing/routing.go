@@ -40,6 +40,8 @@ type Target struct {
 	Presented *Presented        // for a PBX: what it is shown of a Telegram user, worth remembering; nil for nothing
 	Variables map[string]string // channel variables to set before the dialplan runs
 	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the exchange's default
+	ReachedIn time.Duration     // for a Telegram account: until a device has the call; 0 leaves it to the account
+	Pool      int               // targets in a row with the same number, not 0, are equals: the best one is tried first
 }
 
 // Plan is a routing decision: targets that are tried in order. A Plan has at least one target.

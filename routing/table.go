@@ -65,6 +65,8 @@ type RuleTarget struct {
 	Extension string            // extension in it; "" is what was dialled, and DefaultExtension for a call from Telegram
 	Endpoint  string            // endpoint to ring directly, such as PJSIP/100
 	Timeout   time.Duration     // how long it may ring; 0 leaves it to the exchange
+	ReachedIn time.Duration     // Telegram account: until a device has the call; 0 leaves it to the account
+	Pool      int               // see Target.Pool
 	Variables map[string]string // further channel variables
 }
 

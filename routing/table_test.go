@@ -461,3 +461,26 @@ func checkTargetComplete(t *testing.T, target Target) {
 		}
 	}
 }
+
+// Limits of a route, and of one call by its variables.
+func TestReachedIn(t *testing.T) {
+	tab := table(t, Rule{Name: "r", From: "pbx", Targets: []RuleTarget{{Trunk: "sales", ReachedIn: 8 * time.Second, Pool: 1}, {Trunk: "support", Pool: 1}}})
+	for value, want := range map[string][2]time.Duration{
+		"": {8 * time.Second, 0}, "5": {5 * time.Second, 5 * time.Second}, "21": {8 * time.Second, 0}, "-1": {8 * time.Second, 0}, "x": {8 * time.Second, 0},
+	} {
+		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: "durov", Variables: map[string]string{VarReachedIn: value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, target := range plan.Targets {
+			if target.ReachedIn != want[i] || target.Pool != 1 {
+				t.Errorf("%q: target %d is %+v", value, i, target)
+			}
+		}
+	}
+	for _, bad := range []RuleTarget{{Trunk: "sales", ReachedIn: 21 * time.Second}, {Trunk: "branch", Context: "c", ReachedIn: time.Second}} {
+		if _, err := NewTable(Config{Trunks: trunks, Rules: []Rule{{From: "pbx", Targets: []RuleTarget{bad}}}}); err == nil || !strings.Contains(err.Error(), "reached_in") {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 )
 
 const (
@@ -32,6 +33,7 @@ type Account struct {
 	keep  keep
 	peers *peers
 	read  *progress
+	guard *guard.Guard
 
 	standing
 	legs  legs
@@ -44,6 +46,7 @@ type Account struct {
 type legs struct {
 	born    string // makes ids unique over restarts
 	counter atomic.Uint64
+	live    atomic.Int64
 
 	mu      sync.Mutex
 	stopped bool // guarded by mu
@@ -57,7 +60,11 @@ func (s *legs) run(leg func()) bool {
 	if s.stopped {
 		return false
 	}
-	s.running.Go(leg)
+	s.live.Add(1)
+	s.running.Go(func() {
+		defer s.live.Add(-1)
+		leg()
+	})
 	return true
 }
 
@@ -91,6 +98,7 @@ func New(o Options) (*Account, error) {
 		keep:  k,
 		peers: newPeers(k, log),
 		read:  &progress{keep: k},
+		guard: guard.New(guard.Options{Store: o.Store, Read: signalOf, Limits: *o.Guard, Log: log}),
 		login: make(chan struct{}, 1),
 		legs:  legs{born: strconv.FormatInt(time.Now().Unix(), 36)},
 	}

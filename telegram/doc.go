@@ -1,9 +1,9 @@
 // Package telegram is the bridge.Trunk of one Telegram account.
 //
 // It does: log in by code, password or QR; keep the session, the update state and the peers of the account in a
-// store; reconnect and recover missed updates; resolve user ids, usernames and phone numbers to users; turn calls of
-// package calls into legs; and say what every failure means for the PBX.
+// store; reconnect and recover missed updates; resolve user ids, usernames and phone numbers to users; pass every request
+// through the account's guard; turn calls of package calls into legs; and say what every failure means for the PBX.
 //
 // It does not: speak the calls' wire protocol (packages calls and voip), read or write messages, know routes or a PBX,
-// or decide how many strangers may be called.
+// or count what the account may do (package guard).
 package telegram

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 )
 
 // Errors of an account. Those behind a leg's end come wrapped in an Error.
@@ -16,10 +17,13 @@ var (
 	ErrLoggedOut = errors.New("account is not logged in")
 	ErrNoPeer    = errors.New("user id is unknown to the account")
 	ErrNotFound  = errors.New("no such user on Telegram")
-	ErrNotUser   = errors.New("number belongs to no person") // a bot, a channel, a deleted account
-	ErrSelf      = errors.New("account cannot call itself")
-	ErrNumber    = errors.New("number has no form")
-	ErrOffline   = errors.New("account is not connected")
+	// ErrNoNumber is that of a phone number: Telegram does not tell one that nobody has from one that its owner hides.
+	ErrNoNumber = errors.New("no user of Telegram has this phone number, or its owner hides it from strangers: call by username or user id")
+	ErrImports  = errors.New("too many phone numbers were looked up by importing them")
+	ErrNotUser  = errors.New("number belongs to no person") // a bot, a channel, a deleted account
+	ErrSelf     = errors.New("account cannot call itself")
+	ErrNumber   = errors.New("number has no form")
+	ErrOffline  = errors.New("account is not connected")
 )
 
 // Error is why a leg ended, with what the PBX is told of it.
@@ -38,9 +42,6 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Cause() bridge.Cause { return e.cause }
 
 func verdict(r bridge.Reason, err error) *Error { return &Error{cause: bridge.CauseOf(r), err: err} }
-
-// patience is the longest FLOOD_WAIT that a caller sits through without knowing; once per request.
-const patience = 5 * time.Second
 
 // reasons says what each kind of failed call means.
 func reasonOf(k calls.Kind) bridge.Reason {
@@ -89,8 +90,9 @@ func judge(err error) *Error {
 	case errors.Is(err, ErrLoggedOut), errors.Is(err, ErrOffline):
 		return verdict(bridge.AccountDown, err)
 	}
-	if wait, ok := tgerr.AsFloodWait(err); ok {
-		return &Error{cause: bridge.CauseOf(bridge.Flood).WithRetryAfter(wait), err: err}
+	var refused *guard.Refusal
+	if errors.As(err, &refused) {
+		return &Error{cause: refusedFor(refused), err: err}
 	}
 	if rpc, ok := tgerr.As(err); ok {
 		return verdict(reasonOfRPC(rpc), err)
@@ -123,16 +125,6 @@ func reasonOfRPC(e *tgerr.Error) bridge.Reason {
 func isLogout(err error) bool {
 	return tgerr.Is(err, "AUTH_KEY_UNREGISTERED", "AUTH_KEY_INVALID", "AUTH_KEY_DUPLICATED", "AUTH_KEY_PERM_EMPTY",
 		"SESSION_REVOKED", "SESSION_EXPIRED", "USER_DEACTIVATED", "USER_DEACTIVATED_BAN")
-}
-
-// patiently makes a request once more where Telegram asks for a short wait.
-func patiently[T any](ctx context.Context, request func(context.Context) (T, error)) (T, error) {
-	got, err := request(ctx)
-	wait, ok := tgerr.AsFloodWait(err)
-	if !ok || wait > patience || !sleep(ctx, wait) {
-		return got, err
-	}
-	return request(ctx)
 }
 
 // sleep reports whether the time has passed without ctx ending.

@@ -161,6 +161,7 @@ func beHolder(world []string) {
 	}
 	dc, _ := strconv.Atoi(world[3])
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	s, err := store.OpenRedis(ctx, store.RedisOptions{URL: world[0], Timeout: 2 * time.Second})
 	if err != nil {
 		fmt.Println("no store:", err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
-	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
 )
 
@@ -33,12 +32,14 @@ type leg struct {
 // stage is how far a leg is.
 type stage struct {
 	outgoing bool
+	reachIn  time.Duration // outgoing: how long until a device must have it, from the moment Telegram has taken it
 	ring     time.Duration // outgoing: how long it may ring
-	reached  bool          // a device of the callee has the call
+	placed   bool          // outgoing: Telegram has taken the call
+	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
 }
 
-// legRoom holds Reached, Ringing, Answered, Media and Ended.
+// legRoom holds Facts, Reached, Ringing, Answered, Media and Ended.
 const legRoom = 8
 
 func newLeg(a *Account, id string) *leg {
@@ -131,44 +132,6 @@ func (l *leg) fail(err error) {
 	l.end(e.Cause(), e)
 }
 
-// dial finds the callee and calls. The end of ctx hangs up.
-func (l *leg) dial(ctx context.Context, t routing.Target) {
-	l.outgoing = true
-	s := l.account.live.Load()
-	if s == nil {
-		err := l.account.Health()
-		if err == nil {
-			err = ErrOffline // it went down this very moment
-		}
-		l.fail(verdict(bridge.AccountDown, err))
-		return
-	}
-	asking, cancel := l.until(ctx, s)
-	defer cancel()
-	p, err := s.find(asking, t)
-	if err != nil {
-		if ctx.Err() != nil {
-			l.Hangup(bridge.CauseOf(bridge.Cancelled))
-		}
-		l.fail(err)
-		return
-	}
-	l.ring = t.Timeout
-	setDefault(&l.ring, l.account.opts.Limits.AnsweredIn)
-	ended := l.follow(ctx, s.line.Place(p.input()))
-	// A short flood wait is sat through, once; the caller hears nothing of it.
-	if e := ended.Err; e != nil && e.Kind == calls.Flooded && e.Wait <= patience && sleep(asking, e.Wait) {
-		ended = l.follow(ctx, s.line.Place(p.input()))
-	}
-	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
-		s.peers.disown(p.ID)
-		if t.Number.Kind == routing.UserID {
-			e.Kind = calls.NoAccess
-		}
-	}
-	l.finish(ended)
-}
-
 // until returns a context for the leg's requests: it ends with the caller's, with the session, and with a hang-up.
 func (l *leg) until(ctx context.Context, s *session) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -220,9 +183,17 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 			gone = nil
 			l.Hangup(bridge.CauseOf(bridge.Cancelled))
 		case <-limit.C:
-			l.Hangup(bridge.CauseOf(bridge.NoAnswer))
+			l.Hangup(bridge.CauseOf(l.tooLate()))
 		}
 	}
+}
+
+// tooLate says what it means that nobody has answered in time.
+func (l *leg) tooLate() bridge.Reason {
+	if l.reached.IsZero() {
+		return bridge.Unreachable
+	}
+	return bridge.NoAnswer
 }
 
 // discardReason is what Telegram is told of a hang-up.
@@ -236,18 +207,24 @@ func (l *leg) discardReason(c bridge.Cause) calls.Reason {
 // tell passes on what the call has come to.
 func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	switch e := e.(type) {
+	case calls.Requested:
+		l.placed = true
+		if l.reachIn > 0 {
+			limit.Reset(l.reachIn)
+		}
 	case calls.Received:
-		l.reached = true
+		l.reached = time.Now()
 		l.events <- bridge.Reached{}
 		l.events <- bridge.Ringing{}
+		limit.Stop()
 		if l.ring > 0 {
 			limit.Reset(l.ring)
 		}
 	case calls.Accepted:
 		limit.Stop()
 		l.accepted = true
-		if l.outgoing && !l.reached { // an app may accept without having said that it rings, or be heard first
-			l.reached = true
+		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
+			l.reached = time.Now()
 			l.events <- bridge.Reached{}
 		}
 		if l.outgoing {
@@ -298,7 +275,7 @@ func (l *leg) reasonOf(e calls.Ended) bridge.Reason {
 	case calls.Disconnect:
 		return bridge.MediaFailed
 	}
-	if l.reached {
+	if !l.reached.IsZero() {
 		return bridge.NoAnswer
 	}
 	return bridge.Unreachable

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -72,6 +73,8 @@ type Options struct {
 	Prefer    voip.Preference // codec of calls; default PreferAuto
 	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
 	Lease     time.Duration   // how long the account stays ours without word from the store; default 30 s
+	Guard     *guard.Limits   // protect the account; nil: guard.Defaults
+	NoImport  bool            // never look a phone number up by importing it as a contact for a moment
 }
 
 // Server is an MTProto server other than Telegram's own, such as the simulated one.
@@ -115,6 +118,10 @@ func (o Options) withDefaults() (Options, error) {
 	errs = append(errs, o.Server.check())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Guard == nil {
+		limits := guard.Defaults()
+		o.Guard = &limits
 	}
 	setDefault(&o.Server.DC, 2)
 	setDefault(&o.Lease, 30*time.Second)

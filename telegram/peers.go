@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,13 +23,15 @@ type Peer struct {
 	ID         int64  `json:"id"`
 	AccessHash int64  `json:"hash,omitempty"` // 0: the account may not address the user
 	Username   string `json:"username,omitempty"`
-	Phone      string `json:"phone,omitempty"` // E.164 with '+'; only where the user shows it
+	Aliases    string `json:"aliases,omitempty"` // further usernames, with spaces between
+	Phone      string `json:"phone,omitempty"`   // E.164 with '+'; only where the user shows it
 	First      string `json:"first,omitempty"`
 	Last       string `json:"last,omitempty"`
 	Language   string `json:"language,omitempty"`
 	Contact    bool   `json:"contact,omitempty"`
 	Premium    bool   `json:"premium,omitempty"`
 	Person     bool   `json:"person,omitempty"` // neither a bot nor deleted
+	Met        bool   `json:"met,omitempty"`    // has written to the account, called it, or taken its call
 }
 
 // Party is the peer as routes and the PBX see it.
@@ -69,11 +72,15 @@ type peers struct {
 	mu    sync.Mutex
 	self  int64
 	known map[int64]Peer
+	index map[string]int64 // whose a username or phone number is, by indexKeys
+	seen  map[int64]presence
 	wet   map[int64]bool // not flushed
+
+	borrowed map[int64]bool // contacts only for a moment, see borrow
 }
 
 func newPeers(k keep, log *slog.Logger) *peers {
-	return &peers{keep: k, log: log, known: map[int64]Peer{}, wet: map[int64]bool{}}
+	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, borrowed: map[int64]bool{}, wet: map[int64]bool{}}
 }
 
 func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
@@ -102,8 +109,70 @@ func (s *peers) load(ctx context.Context, self int64) error {
 	} else {
 		s.wet = map[int64]bool{}
 	}
-	s.self, s.known = self, known
+	s.self, s.known, s.index = self, known, map[string]int64{}
+	for _, p := range known {
+		for _, key := range p.indexKeys() {
+			s.index[key] = p.ID
+		}
+	}
 	return nil
+}
+
+// set changes what is known of a user. s.mu is held.
+func (s *peers) set(p Peer) {
+	for _, key := range s.known[p.ID].indexKeys() {
+		if s.index[key] == p.ID {
+			delete(s.index, key)
+		}
+	}
+	for _, key := range p.indexKeys() {
+		s.index[key] = p.ID
+	}
+	s.known[p.ID] = p
+	s.wet[p.ID] = true
+}
+
+// indexKeys are the ways to name the peer, but its id.
+func (p Peer) indexKeys() []string {
+	var keys []string
+	for _, name := range p.names() {
+		keys = append(keys, usernameKey(name))
+	}
+	if p.Phone != "" {
+		keys = append(keys, p.Phone)
+	}
+	return keys
+}
+
+// usernameKey is what a username is remembered by: case does not matter, and it is no phone number.
+func usernameKey(name string) string { return "@" + strings.ToLower(name) }
+
+// names are the peer's usernames.
+func (p Peer) names() []string {
+	if p.Username == "" {
+		return nil
+	}
+	return append([]string{p.Username}, strings.Fields(p.Aliases)...)
+}
+
+// called reports whether the peer has that username.
+func (p Peer) called(name string) bool {
+	return slices.ContainsFunc(p.names(), func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// find returns what is known of the user that a number means, as far as it can be said without asking.
+func (s *peers) find(n routing.Number) (Peer, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, ok := n.UserID, true
+	switch n.Kind {
+	case routing.Username:
+		id, ok = s.index[usernameKey(n.Username)]
+	case routing.Phone:
+		id, ok = s.index[n.Phone]
+	}
+	p, known := s.known[id]
+	return p, ok && known
 }
 
 // flush writes what has changed.
@@ -147,9 +216,13 @@ func (s *peers) remember(users []tg.UserClass) {
 			continue
 		}
 		old := s.known[user.ID]
-		if p := merge(old, user); p != old {
-			s.known[p.ID] = p
-			s.wet[p.ID] = true
+		p := merge(old, user)
+		p.Contact = p.Contact && !s.borrowed[p.ID]
+		if p != old {
+			s.set(p)
+		}
+		if !user.Min {
+			s.lookLocked(user.ID, user.Status)
 		}
 	}
 }
@@ -164,7 +237,7 @@ func merge(p Peer, u *tg.User) Peer {
 	if hash, ok := u.GetAccessHash(); ok && !u.Min {
 		p.AccessHash = hash
 	}
-	p.Username = username(u)
+	p.Username, p.Aliases = usernames(u)
 	if phone, ok := u.GetPhone(); ok && phone != "" {
 		p.Phone = "+" + strings.TrimPrefix(phone, "+")
 	} else if !u.Min {
@@ -176,17 +249,21 @@ func merge(p Peer, u *tg.User) Peer {
 	return p
 }
 
-// username is the first active one; collectible names come in a list of their own.
-func username(u *tg.User) string {
+// usernames are the first active one and the others; where somebody has several they come in a list of their own.
+func usernames(u *tg.User) (first, others string) {
+	var all []string
 	if u.Username != "" {
-		return u.Username
+		all = append(all, u.Username)
 	}
 	for _, n := range u.Usernames {
 		if n.Active {
-			return n.Username
+			all = append(all, n.Username)
 		}
 	}
-	return ""
+	if len(all) == 0 {
+		return "", ""
+	}
+	return all[0], strings.Join(all[1:], " ")
 }
 
 // get returns what is known of a user.
@@ -197,14 +274,23 @@ func (s *peers) get(id int64) (Peer, bool) {
 	return p, ok
 }
 
+// meet notes that there has been correspondence with a user, who is no stranger from now on.
+func (s *peers) meet(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.known[id]; s.self != 0 && id != s.self && !p.Met {
+		p.ID, p.Met = id, true
+		s.set(p)
+	}
+}
+
 // disown forgets an access hash that Telegram refuses.
 func (s *peers) disown(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p, ok := s.known[id]; ok && p.AccessHash != 0 {
 		p.AccessHash = 0
-		s.known[id] = p
-		s.wet[id] = true
+		s.set(p)
 	}
 }
 
@@ -230,6 +316,8 @@ func usersOf(answer any) []tg.UserClass {
 		return usersOf(a.Contacts)
 	case *tg.UpdatesDifferenceBox:
 		return usersOf(a.Difference)
+	case *tg.MessagesDialogsBox:
+		return usersOf(a.Dialogs)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -20,6 +19,7 @@ const (
 	resolveIn      = 15 * time.Second // for one number, all requests together
 	contactsEvery  = 10 * time.Minute // contacts.getContacts for user ids that nobody knows
 	importedNobody = "tgtrunk"        // first name of a contact that exists for a moment
+	importAgain    = time.Hour        // Telegram does not say when
 )
 
 // find finds the user that a target means: by its number, and where the account does not know that, in another way to the
@@ -78,13 +78,13 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	var err error
 	switch n.Kind {
 	case routing.UserID:
-		p, err = s.byID(ctx, n.UserID)
+		if p, err = s.byID(ctx, n.UserID); err == nil && p.ID != s.self.ID {
+			p = s.refresh(ctx, p)
+		}
 	case routing.Username:
-		p, err = s.byNumber(ctx, "@"+strings.ToLower(n.Username), func(ctx context.Context) (int64, error) {
-			return s.askUsername(ctx, n.Username)
-		})
+		p, err = s.byUsername(ctx, n.Username)
 	case routing.Phone:
-		p, err = s.byNumber(ctx, n.Phone, func(ctx context.Context) (int64, error) { return s.askPhone(ctx, n.Phone) })
+		p, err = s.byPhone(ctx, n.Phone)
 	default:
 		return Peer{}, verdict(bridge.BadNumber, ErrNumber)
 	}
@@ -116,9 +116,7 @@ func (s *session) byID(ctx context.Context, id int64) (Peer, error) {
 		return p, nil
 	}
 	// Without the hash Telegram answers only where it holds the user for well known.
-	_, err := patiently(ctx, func(ctx context.Context) ([]tg.UserClass, error) {
-		return s.api.UsersGetUsers(ctx, []tg.InputUserClass{&tg.InputUser{UserID: id}})
-	})
+	_, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{&tg.InputUser{UserID: id}})
 	if err != nil && !tgerr.IsCode(err, 400) {
 		return Peer{}, fmt.Errorf("get user: %w", err)
 	}
@@ -135,9 +133,7 @@ func (s *session) fetchContacts(ctx context.Context) error {
 	if !s.contactsAt.IsZero() && time.Since(s.contactsAt) < contactsEvery {
 		return nil
 	}
-	_, err := patiently(ctx, func(ctx context.Context) (tg.ContactsContactsClass, error) {
-		return s.api.ContactsGetContacts(ctx, 0)
-	})
+	_, err := s.api.ContactsGetContacts(ctx, 0)
 	if err != nil && !tgerr.IsCode(err, 400) {
 		return fmt.Errorf("get contacts: %w", err)
 	}
@@ -145,19 +141,55 @@ func (s *session) fetchContacts(ctx context.Context) error {
 	return nil
 }
 
-// byNumber finds a user by a username or phone number, from memory or by asking.
-func (s *session) byNumber(ctx context.Context, what string, ask func(context.Context) (int64, error)) (Peer, error) {
-	id, known := s.peers.lookUp(ctx, what)
-	if known && id == 0 {
-		return Peer{}, verdict(bridge.NotFound, ErrNotFound)
+// byUsername finds a user by a username. One that is remembered is looked at again: usernames move.
+func (s *session) byUsername(ctx context.Context, name string) (Peer, error) {
+	what := usernameKey(name)
+	p, known, err := s.remembered(ctx, what, ErrNotFound)
+	if err != nil {
+		return Peer{}, err
 	}
 	if known {
-		if p, ok := s.peers.get(id); ok && p.AccessHash != 0 {
+		if p = s.refresh(ctx, p); p.called(name) {
 			return p, nil
 		}
+		s.log.Info("username has moved, asking for its owner", "user", p.ID)
 	}
-	id, err := ask(ctx)
-	if errors.Is(err, ErrNotFound) {
+	id, err := s.askUsername(ctx, name)
+	return s.learned(ctx, what, id, err)
+}
+
+// byPhone finds a user by a phone number.
+func (s *session) byPhone(ctx context.Context, phone string) (Peer, error) {
+	if p, ok := s.peers.find(routing.Number{Kind: routing.Phone, Phone: phone}); ok && p.AccessHash != 0 {
+		return s.refresh(ctx, p), nil // it is visible to the account
+	}
+	p, known, err := s.remembered(ctx, phone, ErrNoNumber)
+	if err != nil {
+		return Peer{}, err
+	}
+	if known {
+		return s.refresh(ctx, p), nil
+	}
+	id, err := s.askPhone(ctx, phone)
+	return s.learned(ctx, phone, id, err)
+}
+
+// remembered returns the user that a username or phone number was resolved to lately; nobody is an error.
+func (s *session) remembered(ctx context.Context, what string, nobody error) (p Peer, known bool, err error) {
+	id, known := s.peers.lookUp(ctx, what)
+	switch {
+	case !known:
+		return Peer{}, false, nil
+	case id == 0:
+		return Peer{}, false, verdict(bridge.NotFound, nobody)
+	}
+	p, ok := s.peers.get(id)
+	return p, ok && p.AccessHash != 0, nil
+}
+
+// learned remembers what asking has brought: a user, that there is none, or an error that says nothing.
+func (s *session) learned(ctx context.Context, what string, id int64, err error) (Peer, error) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoNumber) {
 		s.peers.learn(ctx, what, 0)
 		return Peer{}, verdict(bridge.NotFound, err)
 	}
@@ -173,9 +205,7 @@ func (s *session) byNumber(ctx context.Context, what string, ask func(context.Co
 }
 
 func (s *session) askUsername(ctx context.Context, name string) (int64, error) {
-	found, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsResolvedPeer, error) {
-		return s.api.ContactsResolveUsername(ctx, &tg.ContactsResolveUsernameRequest{Username: name})
-	})
+	found, err := s.api.ContactsResolveUsername(ctx, &tg.ContactsResolveUsernameRequest{Username: name})
 	if tgerr.Is(err, "USERNAME_NOT_OCCUPIED") {
 		return 0, ErrNotFound
 	}
@@ -194,10 +224,11 @@ func userIn(found *tg.ContactsResolvedPeer) (int64, error) {
 }
 
 func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
-	found, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsResolvedPeer, error) {
-		return s.api.ContactsResolvePhone(ctx, phone)
-	})
+	found, err := s.api.ContactsResolvePhone(ctx, phone)
 	if tgerr.Is(err, "PHONE_NOT_OCCUPIED") {
+		if s.noImport {
+			return 0, ErrNoNumber
+		}
 		return s.importPhone(ctx, phone)
 	}
 	if err != nil {
@@ -209,36 +240,30 @@ func (s *session) askPhone(ctx context.Context, phone string) (int64, error) {
 // importPhone is the last resort: users who hide from contacts.resolvePhone may be found by those who have them in
 // their address book. The contact is taken away again at once.
 func (s *session) importPhone(ctx context.Context, phone string) (int64, error) {
-	answer, err := patiently(ctx, func(ctx context.Context) (*tg.ContactsImportedContacts, error) {
-		return s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
-			{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
-		})
+	// A contact of the account's own must not be taken for one of ours, and removed.
+	if err := s.fetchContacts(ctx); err != nil {
+		return 0, err
+	}
+	if p, ok := s.peers.find(routing.Number{Kind: routing.Phone, Phone: phone}); ok && p.Contact {
+		return p.ID, nil
+	}
+	answer, err := s.api.ContactsImportContacts(ctx, []tg.InputPhoneContact{
+		{ClientID: time.Now().UnixNano(), Phone: phone, FirstName: importedNobody},
 	})
-	if tgerr.IsCode(err, 400) {
-		return 0, ErrNotFound
-	}
-	if err != nil {
+	switch {
+	case tgerr.Is(err, "PEER_FLOOD"):
 		return 0, fmt.Errorf("import phone number: %w", err)
-	}
-	if len(answer.Imported) == 0 {
-		return 0, ErrNotFound
+	case tgerr.IsCode(err, 400):
+		return 0, ErrNoNumber
+	case err != nil:
+		return 0, fmt.Errorf("import phone number: %w", err)
+	case len(answer.RetryContacts) > 0: // too many were imported lately
+		return 0, &Error{cause: bridge.CauseOf(bridge.Flood).WithRetryAfter(importAgain), err: ErrImports}
+	case len(answer.Imported) == 0:
+		return 0, ErrNoNumber
 	}
 	id := answer.Imported[0].UserID
-	s.removeContact(ctx, id)
+	s.peers.borrow(ctx, id)
+	s.returnContact(ctx, id)
 	return id, nil
-}
-
-func (s *session) removeContact(ctx context.Context, id int64) {
-	p, ok := s.peers.get(id)
-	if !ok {
-		return
-	}
-	if _, err := s.api.ContactsDeleteContacts(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Warn("imported contact could not be removed", "user", id, "error", err)
-		return
-	}
-	// A contact has the name that it was imported with; now the user has its own again.
-	if _, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Debug("user's own name is unknown", "user", id, "error", err)
-	}
 }

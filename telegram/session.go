@@ -10,7 +10,6 @@ import (
 	"time"
 
 	gotdlog "github.com/gotd/log"
-	"github.com/gotd/td/bin"
 	"github.com/gotd/td/telegram"
 	"github.com/gotd/td/telegram/auth"
 	"github.com/gotd/td/telegram/dcs"
@@ -34,6 +33,8 @@ type session struct {
 	line  *calls.Line
 	log   *slog.Logger
 	ctx   context.Context // ends with the session
+
+	noImport bool
 
 	config *serverConfig
 	taken  chan struct{} // Single: holds a token while there is an incoming call
@@ -86,18 +87,7 @@ func (a *Account) newClient(u *upstream, f *fence, logout func(error)) *telegram
 			}
 			return nil
 		},
-		Middlewares: []telegram.Middleware{telegram.MiddlewareFunc(func(next tg.Invoker) telegram.InvokeFunc {
-			return func(ctx context.Context, in bin.Encoder, out bin.Decoder) error {
-				err := next.Invoke(ctx, in, out)
-				switch {
-				case err == nil:
-					a.peers.remember(usersOf(out))
-				case isLogout(err):
-					logout(err)
-				}
-				return err
-			}
-		})},
+		Middlewares: []telegram.Middleware{a.protect(logout)},
 	}
 	a.opts.Server.direct(&o, f)
 	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
@@ -133,6 +123,7 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	rest.Go(func() { a.flushNowAndThen(restCtx) })
 	rest.Go(func() { s.config.keep(restCtx, s.line.SetTimeouts) })
 	u.attach(s.line, s.config.changed)
+	rest.Go(func() { s.fetchDialogs(restCtx); s.returnContacts(restCtx) })
 	a.live.Store(s)
 	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
 
@@ -167,11 +158,13 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 	if err != nil {
 		return nil, fmt.Errorf("ask who we are: %w", err)
 	}
-	if err := errors.Join(a.peers.load(asking, self.ID), a.read.load(asking, self.ID)); err != nil {
+	err = errors.Join(a.peers.load(asking, self.ID), a.read.load(asking, self.ID),
+		a.guard.Load(asking, a.keep.key(fmt.Sprintf("%d/guard/", self.ID))))
+	if err != nil {
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, log: a.log, ctx: life, taken: make(chan struct{}, 1)}
+	s := &session{api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life, taken: make(chan struct{}, 1)}
 	s.config = newServerConfig(s.api.HelpGetConfig, a.log)
 	s.config.read(asking)
 	s.line = calls.New(calls.Options{
@@ -180,7 +173,7 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		Net:       a.opts.Net,
 		RelayOnly: a.opts.P2P == P2PNever,
 		Received:  a.opts.Calls.received(),
-		Limits:    calls.Limits{Reached: a.opts.Limits.ReachedIn, Silent: a.opts.Limits.AnswerWithin},
+		Limits:    calls.Limits{Silent: a.opts.Limits.AnswerWithin},
 		Timeouts:  s.config.timeouts(),
 		Incoming:  func(c *calls.Call) { a.incoming(s, c, accept) },
 		Now:       s.config.now,
@@ -236,6 +229,7 @@ func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
 		return
 	}
 	defer leave()
+	s.peers.meet(c.Peer())
 	p, ok := s.peers.get(c.Peer())
 	if !ok {
 		p.ID = c.Peer()

@@ -61,10 +61,15 @@ func (u *upstream) connection(s telegram.ConnectionState) {
 		u.account.log.Info("connection to telegram", "state", s.String())
 	}
 	if ready {
-		select {
-		case u.up <- struct{}{}:
-		default:
-		}
+		u.catchUp()
+	}
+}
+
+// catchUp asks for what was missed; it does not block.
+func (u *upstream) catchUp() {
+	select {
+	case u.up <- struct{}{}:
+	default:
 	}
 }
 
@@ -98,9 +103,21 @@ func (u *upstream) follow(ctx context.Context, client *telegram.Client, s *sessi
 func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
 	u.account.peers.remember(usersOf(all))
 	switch t := all.(type) {
+	case *tg.UpdateShortMessage:
+		if !t.Out {
+			u.account.peers.meet(t.UserID)
+		}
+		// It names its sender without an access hash. Of somebody unknown the whole message is fetched, as its
+		// definition demands.
+		if p, ok := u.account.peers.get(t.UserID); ok && p.AccessHash == 0 {
+			u.catchUp()
+			return nil
+		}
 	case *tg.Updates:
+		u.account.peers.written(t.Updates...)
 		t.Updates = u.sift(t.Updates)
 	case *tg.UpdatesCombined:
+		u.account.peers.written(t.Updates...)
 		t.Updates = u.sift(t.Updates)
 	case *tg.UpdateShort:
 		if rest := u.sift([]tg.UpdateClass{t.Update}); len(rest) == 0 {
@@ -114,6 +131,9 @@ func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
 func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
 	rest := make([]tg.UpdateClass, 0, len(all))
 	for _, one := range all {
+		if status, ok := one.(*tg.UpdateUserStatus); ok {
+			u.account.peers.look(status.UserID, status.Status)
+		}
 		if !u.deliver(one) && !ofChannel(one) {
 			rest = append(rest, one)
 		}
@@ -153,8 +173,10 @@ func (u *upstream) recovered(_ context.Context, all tg.UpdatesClass) error {
 	u.account.peers.remember(usersOf(all))
 	switch t := all.(type) {
 	case *tg.Updates:
+		u.account.peers.written(t.Updates...)
 		u.sift(t.Updates)
 	case *tg.UpdatesCombined:
+		u.account.peers.written(t.Updates...)
 		u.sift(t.Updates)
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -152,7 +153,7 @@ func (w *world) options() telegram.Options {
 	return telegram.Options{
 		Name: "office", APIID: 17, APIHash: appHash, Phone: w.user(trunk).Phone, Store: openStore(w.t, filepath.Join(w.t.TempDir(), "tgtrunk.db")),
 		Server: telegram.Server{Addr: w.server.Addr().String(), PublicKey: w.server.PublicKey(), DC: w.server.DC()},
-		Net:    w.net, Log: logger(w.t),
+		Net:    w.net, Log: logger(w.t), Guard: &guard.Limits{Retry: 5 * time.Second, PerDay: -1},
 	}
 }
 
@@ -326,7 +327,7 @@ func (o *office) offer() bridge.Offer {
 	return bridge.Offer{}
 }
 
-// next is the leg's next event, which must be of this type.
+// next is the leg's next event, which must be of this type; facts are passed over where they are not what is wanted.
 func next[E bridge.Event](t testing.TB, l bridge.Leg) E {
 	t.Helper()
 	var none E
@@ -336,6 +337,9 @@ func next[E bridge.Event](t testing.TB, l bridge.Leg) E {
 			t.Fatalf("leg's events are over, want %T", none)
 		}
 		want, ok := e.(E)
+		if _, facts := e.(bridge.Facts); facts && !ok {
+			return next[E](t, l)
+		}
 		if !ok {
 			t.Fatalf("event %T%+v, want %T", e, e, none)
 		}
@@ -462,4 +466,14 @@ func (w *world) lastCall() cloud.CallInfo {
 		w.t.Fatal("there was no call")
 	}
 	return all[len(all)-1]
+}
+
+// copySession brings the account's login to another store.
+func copySession(t testing.TB, from, to store.Store) error {
+	e, err := from.Get(t.Context(), "telegram/office/session")
+	if err != nil {
+		return err
+	}
+	_, err = to.Put(t.Context(), "telegram/office/session", e.Value, store.Put{})
+	return err
 }

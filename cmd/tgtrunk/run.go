@@ -21,6 +21,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
@@ -77,10 +78,15 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 
+	figures, err := openMetrics(cfg.Metrics.Listen, trunks, log)
+	if err != nil {
+		return err
+	}
+	defer figures.close()
 	wheel := media.NewWheel()
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
 		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
-		Records:  records.write,
+		Records:  func(r bridge.Record) { figures.record(r); records.write(r) },
 		Memory:   memory.New(memory.Options{Store: keep, Log: log}),
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
@@ -94,6 +100,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { _ = wheel.Run(turning) })
+	running.Go(func() { figures.serve(turning, exchange) })
 	log.Info("tgtrunk runs", "version", version, "accounts", len(cfg.Accounts), "pbx", len(cfg.PBX), "routes", len(cfg.Routes))
 	err = exchange.Run(ctx, trunks...)
 	log.Info("tgtrunk ends")
@@ -154,7 +161,16 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Net:    sockets, Log: log,
 		Reference: a.Reference,
 		Prefer:    prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
+		Guard: guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
 	})
+}
+
+func guardLimits(g config.Guard) *guard.Limits {
+	s := g.Strangers
+	return &guard.Limits{
+		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, WarmUp: s.WarmUp, Gap: s.Gap,
+		Breaker: guard.Breaker{Declines: s.Declines.Count, Within: s.Declines.Within, Pause: s.Declines.Pause},
+	}
 }
 
 // records appends a JSON line for every call to a file.

@@ -103,7 +103,7 @@ func (c *Call) request() {
 	c.jobs.group.Go(func() {
 		ctx, cancel := context.WithTimeout(c.base, c.line.opts.Limits.Request)
 		defer cancel()
-		c.placed <- c.requestCall(ctx, request)
+		c.placed <- c.requestCall(withWanted(ctx, c.jobs.ctx), request)
 	})
 }
 

@@ -38,7 +38,10 @@ type fate struct {
 	outdated    bool // calls to it fail with PARTICIPANT_VERSION_OUTDATED
 	deaf        bool // its signalling is taken and lost
 	holds       []*hold
+	limited     bool // calls by it to strangers fail with PEER_FLOOD
 	last        *tg.Updates
+	queries     map[string]int // made by it, by method
+	status      tg.UserStatusClass
 }
 
 type failure struct {
@@ -53,6 +56,7 @@ func newAccount(u User, base int) (*account, error) {
 	u.Phone = digits(u.Phone)
 	u.Privacy = u.Privacy.withDefaults()
 	a := &account{User: u, devices: map[*device]bool{}, contacts: map[int64]contact{}, blocked: map[int64]bool{}, box: newMailbox(base)}
+	a.fate.queries, a.fate.status = map[string]int{}, &tg.UserStatusRecently{}
 	if u.Password != "" {
 		v, err := newVerifier(u.Password)
 		if err != nil {
@@ -110,7 +114,7 @@ func (s *Server) derive(what string, parts ...int64) int64 {
 func (s *Server) userFor(viewer, target *account) *tg.User {
 	u := &tg.User{
 		ID: target.ID, AccessHash: s.accessHash(viewer, target.ID), Self: viewer == target, Username: target.Username,
-		FirstName: target.FirstName, LastName: target.LastName, Status: &tg.UserStatusRecently{},
+		FirstName: target.FirstName, LastName: target.LastName, Status: target.fate.status,
 	}
 	if target.bot() {
 		u.Bot, u.BotInfoVersion, u.Status = true, 1, nil

@@ -3,8 +3,10 @@ package cloud
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/gotd/td/tg"
 	"github.com/gotd/td/tgerr"
 )
 
@@ -77,6 +79,58 @@ func (c *Control) FailNext(user int64, method string, code int, text string) {
 		return
 	}
 	c.with(user, func(a *account) { a.fate.failures = append(a.fate.failures, f) })
+}
+
+// FloodTimes makes the next calls of a method by a user fail with FLOOD_WAIT_n, so many times.
+func (c *Control) FloodTimes(user int64, method string, seconds, times int) {
+	for range times {
+		c.FloodNext(user, method, seconds)
+	}
+}
+
+// LimitStrangers makes calls by a user to whoever is no contact of it and has never written to it or called it fail
+// with PEER_FLOOD, as Telegram does to accounts that were reported.
+func (c *Control) LimitStrangers(user int64, on bool) {
+	c.with(user, func(a *account) { a.fate.limited = on })
+}
+
+// Queries says how often a user has called a method (TL name), whatever came of it.
+func (c *Control) Queries(user int64, method string) (n int) {
+	c.with(user, func(a *account) { n = a.fate.queries[method] })
+	return n
+}
+
+// SetStatus changes what others see of a user's presence, at first tg.UserStatusRecently, and tells those who have a
+// chat with it.
+func (c *Control) SetStatus(user int64, status tg.UserStatusClass) {
+	c.with(user, func(a *account) {
+		a.fate.status = status
+		for _, other := range c.s.accounts {
+			if slices.ContainsFunc(other.box.messages, func(m *message) bool { return m.peer == user }) {
+				c.s.push(other, news{updates: []tg.UpdateClass{&tg.UpdateUserStatus{UserID: user, Status: status}}, users: []*account{a}})
+			}
+		}
+	})
+}
+
+// Rename gives a user another username; "" takes it away. It fails where somebody has it already.
+func (c *Control) Rename(user int64, username string) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	a := c.s.accounts[user]
+	if a == nil {
+		return fmt.Errorf("rename user %d: no such user", user)
+	}
+	name := strings.ToLower(username)
+	if username != "" && (!usernamePattern.MatchString(username) || c.s.byName[name] != nil) {
+		return fmt.Errorf("rename user %d: username %q is taken or malformed", user, username)
+	}
+	delete(c.s.byName, strings.ToLower(a.Username))
+	a.Username = username
+	if username != "" {
+		c.s.byName[name] = a
+	}
+	return nil
 }
 
 // SetPrivacy replaces a user's privacy; empty fields take their default.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gotd/td/bin"
 	"github.com/gotd/td/tg"
@@ -58,10 +59,20 @@ func (r *request) callable(in tg.InputUserClass) (*account, error) {
 		return nil, fail(403, "USER_IS_BLOCKED")
 	case !to.admits(to.Privacy.Calls, r.me):
 		return nil, fail(403, "USER_PRIVACY_RESTRICTED")
+	case r.me.fate.limited && r.stranger(to):
+		return nil, fail(400, "PEER_FLOOD")
 	case to.fate.outdated:
 		return nil, fail(400, "PARTICIPANT_VERSION_OUTDATED")
 	}
 	return to, nil
+}
+
+// stranger says whether the caller has never heard of a user, nor has it in its contacts.
+func (r *request) stranger(of *account) bool {
+	if _, listed := r.me.contacts[of.ID]; listed {
+		return false
+	}
+	return !slices.ContainsFunc(r.me.box.messages, func(m *message) bool { return m.peer == of.ID && !m.out })
 }
 
 func (r *request) requestCall(q *tg.PhoneRequestCallRequest) (bin.Encoder, error) {

@@ -122,6 +122,9 @@ func (s *Server) invoke(call *mtserver.Call) (bin.Encoder, error) {
 		return nil, fail(400, "INPUT_METHOD_INVALID")
 	}
 	r := &request{Server: s, call: call, dev: d, me: d.user}
+	if r.me != nil {
+		r.me.fate.queries[m.name]++
+	}
 	if err := r.admit(m); err != nil {
 		return nil, err
 	}

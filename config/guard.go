@@ -1,0 +1,65 @@
+package config
+
+import "time"
+
+// Guard protects every account, each counted for itself, from Telegram's limits and from complaints. In it 0 turns a
+// limit off; only strangers.per_day says none with 0, and any number with -1.
+type Guard struct {
+	Retry          time.Duration `yaml:"retry"`           // sit through flood waits up to this long, once a request
+	PrivateFor     time.Duration `yaml:"private_for"`     // remember so long who takes no calls
+	ImportContacts bool          `yaml:"import_contacts"` // as a last resort, find phone numbers by importing them
+	Strangers      Strangers     `yaml:"strangers"`
+}
+
+// Strangers limits the calls to people who are no contacts of the account, have no dialogue with it and never called it.
+type Strangers struct {
+	PerDay    int           `yaml:"per_day"`    // in any 24 hours
+	WarmUp    int           `yaml:"warm_up"`    // days in which a new account's budget grows to per_day
+	Gap       time.Duration `yaml:"gap"`        // between two of them
+	PeerFlood time.Duration `yaml:"peer_flood"` // none for so long after PEER_FLOOD
+	Declines  Declines      `yaml:"declines"`
+}
+
+// Declines stops calls to strangers for a while when so many have declined at once.
+type Declines struct {
+	Count  int           `yaml:"count"`
+	Within time.Duration `yaml:"within"`
+	Pause  time.Duration `yaml:"pause"`
+}
+
+// defaultGuard is filled in before the file is read, so that a 0 in it is kept.
+func defaultGuard() Guard {
+	return Guard{
+		Retry: 5 * time.Second, PrivateFor: time.Hour, ImportContacts: true,
+		Strangers: Strangers{
+			PerDay: 30, WarmUp: 14, Gap: 10 * time.Second, PeerFlood: 24 * time.Hour,
+			Declines: Declines{Count: 5, Within: time.Hour, Pause: 6 * time.Hour},
+		},
+	}
+}
+
+const (
+	maxRetry = 10 * time.Second // a caller hears nothing meanwhile
+	maxPause = 30 * 24 * time.Hour
+)
+
+func (c *checker) guard() {
+	g := c.config.Guard
+	c.duration(at("guard", "retry"), g.Retry, 0, maxRetry)
+	c.duration(at("guard", "private_for"), g.PrivateFor, 0, maxPause)
+	s := g.Strangers
+	strangers := func(rest ...any) []any { return append(at("guard", "strangers"), rest...) }
+	c.count(strangers("per_day"), s.PerDay, -1, 1000)
+	c.count(strangers("warm_up"), s.WarmUp, 0, 365)
+	c.duration(strangers("gap"), s.Gap, 0, time.Hour)
+	c.duration(strangers("peer_flood"), s.PeerFlood, 0, maxPause)
+	c.count(strangers("declines", "count"), s.Declines.Count, 0, 100)
+	c.duration(strangers("declines", "within"), s.Declines.Within, 0, maxPause)
+	c.duration(strangers("declines", "pause"), s.Declines.Pause, 0, maxPause)
+}
+
+func (c *checker) count(way []any, n, least, most int) {
+	if n < least || n > most {
+		c.problem(way, "%d is out of range: use %d to %d", n, least, most)
+	}
+}

@@ -1,0 +1,87 @@
+package telegram
+
+import (
+	"context"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
+)
+
+// dial finds the callee and calls. The end of ctx hangs up.
+func (l *leg) dial(ctx context.Context, t routing.Target) {
+	l.outgoing = true
+	s := l.account.live.Load()
+	if s == nil {
+		err := l.account.Health()
+		if err == nil {
+			err = ErrOffline // it went down this very moment
+		}
+		l.fail(verdict(bridge.AccountDown, err))
+		return
+	}
+	asking, cancel := l.until(ctx, s)
+	defer cancel()
+	p, err := s.find(asking, t)
+	if err == nil {
+		err = l.admit(asking, s, p)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			l.Hangup(bridge.CauseOf(bridge.Cancelled))
+		}
+		l.fail(err)
+		return
+	}
+	l.ring, l.reachIn = t.Timeout, t.ReachedIn
+	setDefault(&l.ring, l.account.opts.Limits.AnsweredIn)
+	setDefault(&l.reachIn, l.account.opts.Limits.ReachedIn)
+	ended := l.follow(ctx, s.line.Place(p.input()))
+	l.account.learn(ctx, p, l.stage, ended)
+	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
+		s.peers.disown(p.ID)
+		if t.Number.Kind == routing.UserID {
+			e.Kind = calls.NoAccess
+		}
+	}
+	l.finish(ended)
+}
+
+// admit asks the guard whether the peer may be called, and tells the other side what is known before the call is placed.
+func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
+	left, err := l.account.guard.Admit(ctx, p.callee())
+	facts := map[string]string{}
+	if seen, ok := s.peers.presence(p.ID); ok {
+		maps.Copy(facts, seen.facts(s.config.now()))
+	}
+	if left >= 0 {
+		facts[varBudgetLeft] = strconv.Itoa(left)
+	}
+	if len(facts) > 0 {
+		l.events <- bridge.Facts{Variables: facts}
+	}
+	return err
+}
+
+// learn draws the lessons of an outgoing call: for the guard, and whether the callee is a stranger the next time.
+func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended) {
+	c := p.callee()
+	kind := calls.Failed
+	if ended.Err != nil {
+		kind = ended.Err.Kind
+	}
+	switch {
+	case s.accepted:
+		a.guard.Answered(ctx, c)
+		a.peers.meet(p.ID)
+	case kind == calls.Private:
+		a.guard.Restricted(ctx, p.ID)
+	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):
+		a.guard.GiveBack(ctx, c)
+	case ended.Remote && !s.reached.IsZero() && (ended.Reason == calls.Busy || ended.Reason == calls.Hangup):
+		a.guard.Declined(ctx, c, time.Since(s.reached))
+	}
+}

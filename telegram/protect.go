@@ -1,0 +1,93 @@
+package telegram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gotd/td/bin"
+	"github.com/gotd/td/telegram"
+	"github.com/gotd/td/tg"
+	"github.com/gotd/td/tgerr"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram/calls"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
+)
+
+// protect is what every API request of the account passes. logout is called when Telegram says that the session is over.
+func (a *Account) protect(logout func(error)) telegram.Middleware {
+	return telegram.MiddlewareFunc(func(next tg.Invoker) telegram.InvokeFunc {
+		return func(ctx context.Context, in bin.Encoder, out bin.Decoder) error {
+			err := a.guard.Do(ctx, calls.Wanted(ctx), methodOf(in), func(ctx context.Context) error {
+				return next.Invoke(ctx, in, out)
+			})
+			switch {
+			case err == nil:
+				a.peers.remember(usersOf(out))
+			case isLogout(err):
+				logout(err)
+			}
+			return legible(err)
+		}
+	})
+}
+
+// methodOf is the TL name of a request, as "contacts.resolveUsername".
+func methodOf(in bin.Encoder) string {
+	if named, ok := in.(interface{ TypeName() string }); ok {
+		return named.TypeName()
+	}
+	return fmt.Sprintf("%T", in)
+}
+
+// signalOf says what an error of the API means for the guard. Floods ask to leave a method alone for as many seconds as
+// their argument says (core.telegram.org/api/errors#420-flood).
+func signalOf(err error) guard.Signal {
+	for _, kind := range []string{"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT", "SLOWMODE_WAIT"} {
+		if rpc, ok := tgerr.AsType(err, kind); ok {
+			return guard.Signal{Wait: max(1, time.Duration(rpc.Argument)) * time.Second}
+		}
+	}
+	return guard.Signal{PeerFlood: tgerr.Is(err, "PEER_FLOOD")}
+}
+
+// legible makes a flood that the guard refuses look like Telegram's own to the client and to package calls.
+func legible(err error) error {
+	var refused *guard.Refusal
+	if !errors.As(err, &refused) || refused.Why != guard.Flood {
+		return err
+	}
+	seconds := int((refused.Wait + time.Second - 1) / time.Second)
+	return &known{refused, tgerr.New(420, fmt.Sprintf("FLOOD_WAIT_%d", seconds))}
+}
+
+// known is a refusal with the error that Telegram would give.
+type known struct {
+	*guard.Refusal
+	rpc *tgerr.Error
+}
+
+// Unwrap gives both.
+func (k *known) Unwrap() []error { return []error{k.Refusal, k.rpc} }
+
+// refusedFor says what a refusal of the guard means for the PBX.
+func refusedFor(r *guard.Refusal) bridge.Cause {
+	reason := bridge.Budget
+	switch r.Why {
+	case guard.Flood:
+		reason = bridge.Flood
+	case guard.PeerFlood:
+		reason = bridge.PeerFlood
+	case guard.Private:
+		reason = bridge.Privacy
+	}
+	return bridge.CauseOf(reason).WithRetryAfter(r.Wait)
+}
+
+// Guard returns what the account must not do, and how many strangers it may still call.
+func (a *Account) Guard() guard.Status { return a.guard.Status() }
+
+// callee is how the guard sees a peer.
+func (p Peer) callee() guard.Callee { return guard.Callee{ID: p.ID, Stranger: !p.Contact && !p.Met} }
