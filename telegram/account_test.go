@@ -41,7 +41,7 @@ func TestOutgoing(t *testing.T) {
 
 // TestReferenceEngines: a phone has nothing but a reference engine.
 func TestReferenceEngines(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Reference = true })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Reference = true })
 	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)}, func(o *phone.Options) { o.Versions = []string{"11.0.0", "10.0.0"} })
 	leg := o.dial(byName("alice_a"))
 	next[bridge.Reached](t, leg)
@@ -65,7 +65,7 @@ func TestReferenceEngines(t *testing.T) {
 func TestIncoming(t *testing.T) {
 	for _, mode := range []telegram.CallMode{telegram.Multi, telegram.Single} {
 		t.Run(string(mode), func(t *testing.T) {
-			w, o := open(t, func(o *telegram.Options) { o.Calls = mode })
+			w, o := open(t, func(o *telegram.Options) { o.Calls.Mode = mode })
 			p := w.phone(alice, phone.Behaviour{})
 			ctx, cancel := context.WithTimeout(context.Background(), soon)
 			defer cancel()
@@ -108,7 +108,7 @@ func shortly(t testing.TB) context.Context {
 func TestManyIncoming(t *testing.T) {
 	for _, mode := range []telegram.CallMode{telegram.Multi, telegram.Single} {
 		t.Run(string(mode), func(t *testing.T) {
-			w, o := open(t, func(o *telegram.Options) { o.Calls = mode })
+			w, o := open(t, func(o *telegram.Options) { o.Calls.Mode = mode })
 			ctx, cancel := context.WithTimeout(context.Background(), soon)
 			defer cancel()
 			var calls []*phone.Call
@@ -142,7 +142,7 @@ func TestManyIncoming(t *testing.T) {
 // TestFailures is the table of what can go wrong with an outgoing call.
 func TestFailures(t *testing.T) {
 	w, o := open(t, func(o *telegram.Options) {
-		o.Limits.ReachedIn, o.Limits.AnsweredIn = 700*time.Millisecond, 700*time.Millisecond
+		o.Calls.Limits.ReachedIn, o.Calls.Limits.AnsweredIn = 700*time.Millisecond, 700*time.Millisecond
 	})
 	p := w.phone(alice, phone.Behaviour{Action: phone.Ignore})
 	w.phone(carol, phone.Behaviour{Action: phone.Decline})
@@ -522,9 +522,9 @@ func TestOptions(t *testing.T) {
 		"api id":     func(o *telegram.Options) { o.APIID = 0 },
 		"api hash":   func(o *telegram.Options) { o.APIHash = "" },
 		"store":      func(o *telegram.Options) { o.Store = nil },
-		"call mode":  func(o *telegram.Options) { o.Calls = "some" },
-		"p2p mode":   func(o *telegram.Options) { o.P2P = "sometimes" },
-		"limit":      func(o *telegram.Options) { o.Limits.AnswerWithin = 20 * time.Second },
+		"call mode":  func(o *telegram.Options) { o.Calls.Mode = "some" },
+		"p2p mode":   func(o *telegram.Options) { o.Calls.P2P = "sometimes" },
+		"limit":      func(o *telegram.Options) { o.Calls.Limits.AnswerWithin = 20 * time.Second },
 		"address":    func(o *telegram.Options) { o.Server.Addr = "nowhere" },
 		"port":       func(o *telegram.Options) { o.Server.Addr = "host:0" },
 		"public key": func(o *telegram.Options) { o.Server.Addr = "host:443" },

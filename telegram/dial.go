@@ -37,8 +37,8 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		return
 	}
 	l.ring, l.reachIn = t.Timeout, t.ReachedIn
-	setDefault(&l.ring, l.account.opts.Limits.AnsweredIn)
-	setDefault(&l.reachIn, l.account.opts.Limits.ReachedIn)
+	setDefault(&l.ring, l.account.opts.Calls.Limits.AnsweredIn)
+	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
 	ended := l.follow(ctx, s.line.Place(p.input()))
 	l.account.learn(ctx, p, l.stage, ended)
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {

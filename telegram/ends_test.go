@@ -180,7 +180,7 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	t.Cleanup(sockets.Close)
-	w, o := openIn(t, nil, func(o *telegram.Options) { o.Calls, o.Net = telegram.Single, sockets })
+	w, o := openIn(t, nil, func(o *telegram.Options) { o.Calls.Mode, o.Net = telegram.Single, sockets })
 	return &scene{world: w, office: o, sockets: sockets, phone: w.phone(alice, phone.Behaviour{}, func(o *phone.Options) { o.Control = w.control })}
 }
 

@@ -43,7 +43,7 @@ func (w *world) receptions() (n int) {
 // TestMulti: three callers at once and an outgoing call beside them. None hears ringing, nobody is refused; one is not
 // answered within the limit, and hears so before its app gives up.
 func TestMulti(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Limits.AnswerWithin = 4 * time.Second })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Limits.AnswerWithin = 4 * time.Second })
 	alices, bobs, carols := w.quick(alice), w.quick(bob), w.quick(carol)
 	first := w.calls(alices, phone.Behaviour{})
 	one := o.offer().Leg
@@ -80,7 +80,7 @@ func TestMulti(t *testing.T) {
 
 // TestMultiHearsThePBX: a route that answers early lets the caller hear what the PBX plays, long before a person answers.
 func TestMultiHearsThePBX(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Limits.AnswerWithin = 2 * time.Second })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Limits.AnswerWithin = 2 * time.Second })
 	call := w.calls(w.quick(alice), phone.Behaviour{Voice: voice(t, 1000)})
 	leg := o.offer().Leg
 	leg.Answer() // as the bridge does once the dialplan has answered
@@ -96,7 +96,7 @@ func TestMultiHearsThePBX(t *testing.T) {
 
 // TestSingle: one incoming call at a time, which rings; all others are busy, also those that Telegram lets through.
 func TestSingle(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Calls, o.Limits.AnswerWithin = telegram.Single, time.Second })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Mode, o.Calls.Limits.AnswerWithin = telegram.Single, time.Second })
 	alices, bobs := w.quick(alice), w.quick(bob)
 	first := w.calls(alices, phone.Behaviour{})
 	leg := o.offer().Leg
@@ -155,7 +155,7 @@ func silent(t testing.TB, c *phone.Call, d time.Duration) {
 // TestAuto: calls that are answered soon leave room for others; one that is not rings, at once where it is the only call,
 // and when it would be lost where there are others.
 func TestAuto(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Calls, o.Limits.AnswerWithin = telegram.Auto, 6*time.Second })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Mode, o.Calls.Limits.AnswerWithin = telegram.Auto, 6*time.Second })
 	alices, bobs, carols := w.quick(alice), w.quick(bob), w.quick(carol)
 
 	alone := w.calls(alices, phone.Behaviour{})
@@ -223,7 +223,7 @@ func TestTelegramsLimits(t *testing.T) {
 		{name: "nonsense", config: cloud.ClientConfig{ReceiveMs: -5, RingMs: 3 * 3600 * 1000, ConnectMs: 1}, limits: telegram.Limits{AnsweredIn: time.Second}, callee: phone.Ignore, number: "alice_a", want: bridge.NoAnswer, within: [2]time.Duration{900 * time.Millisecond, 12 * time.Second}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w, o := openIn(t, func(o *cloud.Options) { o.Config = c.config }, func(o *telegram.Options) { o.Limits = c.limits })
+			w, o := openIn(t, func(o *cloud.Options) { o.Config = c.config }, func(o *telegram.Options) { o.Calls.Limits = c.limits })
 			w.quick(alice).Behave(phone.Behaviour{Action: c.callee})
 			w.control.LoseSignaling(alice, c.deaf)
 			began := time.Now()
@@ -244,7 +244,7 @@ func TestTelegramsLimits(t *testing.T) {
 		}
 	})
 	t.Run("they change", func(t *testing.T) {
-		w, o := openIn(t, nil, func(o *telegram.Options) { o.Limits.ReachedIn = long })
+		w, o := openIn(t, nil, func(o *telegram.Options) { o.Calls.Limits.ReachedIn = long })
 		w.control.SetClientConfig(cloud.ClientConfig{ReceiveMs: 1000, RingMs: 90000, ConnectMs: 30000, PacketMs: 10000, Expires: time.Hour})
 		eventually(t, func() error { // once the account has asked again
 			began := time.Now()
@@ -263,7 +263,7 @@ func TestTelegramsLimits(t *testing.T) {
 // TestFeedbackIsNotGiven: Telegram asks for a rating and for figures at the end of calls. It gets neither, nobody is
 // asked, and the next call goes as any other.
 func TestFeedbackIsNotGiven(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Limits.ReachedIn = 500 * time.Millisecond })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Limits.ReachedIn = 500 * time.Millisecond })
 	w.control.AskFeedback(true, true)
 	p := w.quick(alice)
 	for n, who := range []string{"account", "phone", "account"} {
@@ -327,7 +327,7 @@ func TestOwnReasons(t *testing.T) {
 
 // TestRoamingCaller: the caller's phone loses its connection to Telegram while it rings and while it talks, and comes back.
 func TestRoamingCaller(t *testing.T) {
-	w, o := open(t, func(o *telegram.Options) { o.Calls = telegram.Single })
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Mode = telegram.Single })
 	p := w.quick(alice)
 	call := w.calls(p, phone.Behaviour{Voice: voice(t, 1000)})
 	leg := o.offer().Leg

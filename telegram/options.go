@@ -55,26 +55,47 @@ func (l *Limits) setDefaults() {
 // patienceOfCallers is how long an official app waits for a call that no device has reported as received.
 const patienceOfCallers = 20 * time.Second
 
+// Calls is how an account takes and places calls.
+type Calls struct {
+	Mode      CallMode        // default Multi
+	P2P       P2PMode         // default P2PAuto
+	Prefer    voip.Preference // codec; default PreferAuto
+	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
+	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
+	Limits    Limits          //
+}
+
+func (c *Calls) check() (errs []error) {
+	setDefault(&c.Mode, Multi)
+	if c.Mode != Multi && c.Mode != Single && c.Mode != Auto {
+		errs = append(errs, fmt.Errorf("call mode %q is none of %q, %q and %q", c.Mode, Multi, Single, Auto))
+	}
+	setDefault(&c.P2P, P2PAuto)
+	if c.P2P != P2PAuto && c.P2P != P2PNever {
+		errs = append(errs, fmt.Errorf("p2p mode %q is neither %q nor %q", c.P2P, P2PAuto, P2PNever))
+	}
+	c.Limits.setDefaults()
+	if c.Limits.AnswerWithin >= patienceOfCallers {
+		errs = append(errs, fmt.Errorf("limit of %v to answer within: callers give up after %v", c.Limits.AnswerWithin, patienceOfCallers))
+	}
+	return errs
+}
+
 // Options describes an account. Name, APIID, APIHash and Store are required.
 type Options struct {
-	Name      string          // of the trunk
-	APIID     int             // of the application, from my.telegram.org
-	APIHash   string          // secret
-	Phone     string          // the account's number, E.164; only Login uses it, and may ask for it instead
-	Store     store.Store     // keeps session, peers and update state under "telegram/<name>/"
-	Server    Server          // zero: Telegram
-	Calls     CallMode        // default Multi
-	P2P       P2PMode         // default P2PAuto
-	Limits    Limits          //
-	Device    Device          // what the account's list of devices shows
-	Net       *voip.Net       // shared sockets for media; nil: every call opens its own
-	Log       *slog.Logger    // nil discards
-	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
-	Prefer    voip.Preference // codec of calls; default PreferAuto
-	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
-	Lease     time.Duration   // how long the account stays ours without word from the store; default 30 s
-	Guard     *guard.Limits   // protect the account; nil: guard.Defaults
-	NoImport  bool            // never look a phone number up by importing it as a contact for a moment
+	Name     string        // of the trunk
+	APIID    int           // of the application, from my.telegram.org
+	APIHash  string        // secret
+	Phone    string        // the account's number, E.164; only Login uses it, and may ask for it instead
+	Store    store.Store   // keeps session, peers and update state under "telegram/<name>/"
+	Lease    time.Duration // how long the account stays ours without word from the store; default 30 s
+	Server   Server        // zero: Telegram
+	Calls    Calls         // how calls are taken and placed
+	Device   Device        // what the account's list of devices shows
+	Net      *voip.Net     // shared sockets for media; nil: every call opens its own
+	Log      *slog.Logger  // nil discards
+	Guard    *guard.Limits // protect the account; nil: guard.Defaults
+	NoImport bool          // never look a phone number up by importing it as a contact for a moment
 }
 
 // Server is an MTProto server other than Telegram's own, such as the simulated one.
@@ -103,18 +124,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Store == nil {
 		errs = append(errs, errors.New("store is missing"))
 	}
-	setDefault(&o.Calls, Multi)
-	if o.Calls != Multi && o.Calls != Single && o.Calls != Auto {
-		errs = append(errs, fmt.Errorf("call mode %q is none of %q, %q and %q", o.Calls, Multi, Single, Auto))
-	}
-	setDefault(&o.P2P, P2PAuto)
-	if o.P2P != P2PAuto && o.P2P != P2PNever {
-		errs = append(errs, fmt.Errorf("p2p mode %q is neither %q nor %q", o.P2P, P2PAuto, P2PNever))
-	}
-	o.Limits.setDefaults()
-	if o.Limits.AnswerWithin >= patienceOfCallers {
-		errs = append(errs, fmt.Errorf("limit of %v to answer within: callers give up after %v", o.Limits.AnswerWithin, patienceOfCallers))
-	}
+	errs = append(errs, o.Calls.check()...)
 	errs = append(errs, o.Server.check())
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

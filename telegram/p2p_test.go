@@ -93,7 +93,7 @@ func TestP2P(t *testing.T) {
 			}
 			t.Cleanup(sockets.Close)
 			w, o := openIn(t, func(o *cloud.Options) { o.AllP2P, o.Relay = c.all, c.relay }, func(o *telegram.Options) {
-				o.P2P, o.Net = c.mode, sockets
+				o.Calls.P2P, o.Net = c.mode, sockets
 			})
 			taps := make(chan *wiretap, 1)
 			p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000)}, tap(taps), func(o *phone.Options) { o.Versions, o.Control = []string{c.version}, w.control })
@@ -183,7 +183,7 @@ func tells(messages []string, wantOurs bool) error {
 
 // TestP2PNeverWithoutRelay: there is no way to talk that does not tell our address, so there is no call.
 func TestP2PNeverWithoutRelay(t *testing.T) {
-	w, o := openIn(t, func(o *cloud.Options) { o.AllP2P = true; o.Config.ConnectMs = 1500 }, func(o *telegram.Options) { o.P2P = telegram.P2PNever })
+	w, o := openIn(t, func(o *cloud.Options) { o.AllP2P = true; o.Config.ConnectMs = 1500 }, func(o *telegram.Options) { o.Calls.P2P = telegram.P2PNever })
 	taps := make(chan *wiretap, 1)
 	w.phone(alice, phone.Behaviour{}, tap(taps), func(o *phone.Options) { o.Versions, o.Control = []string{"7.0.0"}, w.control })
 	began := time.Now()

@@ -165,7 +165,7 @@ func TestImportedContactIsReturned(t *testing.T) {
 
 // TestReachedIn: the limit of one call, shorter and longer than the account's.
 func TestReachedIn(t *testing.T) {
-	g := withLimits(t, unlimited, func(o *telegram.Options) { o.Limits.ReachedIn = time.Second })
+	g := withLimits(t, unlimited, func(o *telegram.Options) { o.Calls.Limits.ReachedIn = time.Second })
 	for _, limit := range []time.Duration{0, 300 * time.Millisecond, 2 * time.Second} {
 		want := limit
 		if limit == 0 {

@@ -125,7 +125,7 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	u.attach(s.line, s.config.changed)
 	rest.Go(func() { s.fetchDialogs(restCtx); s.returnContacts(restCtx) })
 	a.live.Store(s)
-	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls))
+	a.log.Info("account is up", "user", s.self.ID, "phone", bridge.Mask(s.self.Phone), "calls", string(a.opts.Calls.Mode))
 
 	select {
 	case <-ctx.Done():
@@ -171,16 +171,16 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		API:       s.api,
 		Self:      self.ID,
 		Net:       a.opts.Net,
-		RelayOnly: a.opts.P2P == P2PNever,
-		Received:  a.opts.Calls.received(),
-		Limits:    calls.Limits{Silent: a.opts.Limits.AnswerWithin},
+		RelayOnly: a.opts.Calls.P2P == P2PNever,
+		Received:  a.opts.Calls.Mode.received(),
+		Limits:    calls.Limits{Silent: a.opts.Calls.Limits.AnswerWithin},
 		Timeouts:  s.config.timeouts(),
 		Incoming:  func(c *calls.Call) { a.incoming(s, c, accept) },
 		Now:       s.config.now,
-		Reference: a.opts.Reference,
+		Reference: a.opts.Calls.Reference,
 		Log:       a.log,
-		Prefer:    a.opts.Prefer,
-		Other:     a.opts.PBX,
+		Prefer:    a.opts.Calls.Prefer,
+		Other:     a.opts.Calls.PBX,
 	})
 	return s, nil
 }
@@ -222,9 +222,9 @@ func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer))
 
 // admit offers an incoming call and goes with it to its end.
 func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
-	leave, ok := s.take(a.opts.Calls)
+	leave, ok := s.take(a.opts.Calls.Mode)
 	if !ok {
-		a.log.Info("refused a second incoming call", "calls", string(a.opts.Calls))
+		a.log.Info("refused a second incoming call", "calls", string(a.opts.Calls.Mode))
 		c.Discard(calls.Busy)
 		return
 	}

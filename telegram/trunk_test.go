@@ -17,8 +17,8 @@ import (
 // person's phone.
 func TestTrunk(t *testing.T) {
 	w, o := loginOnce(t)
-	o.Calls = telegram.Single // callers hear ringing only there
-	o.Limits.ReachedIn = 500 * time.Millisecond
+	o.Calls.Mode = telegram.Single // callers hear ringing only there
+	o.Calls.Limits.ReachedIn = 500 * time.Millisecond
 	p := w.phone(alice, phone.Behaviour{})
 	trunktest.Run(t, trunktest.Harness{
 		Within: 15 * time.Second,
