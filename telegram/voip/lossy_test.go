@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"regexp"
 	"sync"
 	"testing"
@@ -162,6 +163,17 @@ func (p *pair) loseSignaling(share float64, seed uint64) {
 	for i, s := range []*side{p.caller, p.callee} {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		s.out.tap = func([]byte) bool { return random.Float64() >= share }
+	}
+}
+
+// losing says of packets in any order, from any goroutine, whether they are lost, which a share of them is.
+func losing(share float64, seed uint64) func(netip.AddrPort) bool {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 17))
+	return func(netip.AddrPort) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.Float64() < share
 	}
 }
 
