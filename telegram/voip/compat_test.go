@@ -104,9 +104,10 @@ func compatText(t *testing.T, rows [][2]string) string {
 Written by `+"`go test ./telegram/voip -run Compatibility -update`"+`; do not edit. Every row is a call between two engines of this project on
 one machine, seen from the end with that role, and every test run makes all of these calls again. Each end is a PBX that
 says a tone in G.711, which crosses the call as Opus; the purity is the share of the energy heard there that is the other
-end's tone, by FFT, over a second at the start and half a second after each restart, the least of them: %.2f at least, %.2f under loss of media. Set-up is the time from the start of the engine until ICE
-and DTLS are up, in ms. The peer is told of a mute, and an ICE restart that this end begins leaves the tones flowing; a dash is what
-is not checked. Media is lost on the road between direct peers and inside the servers of relayed ones, set-up included.
+end's tone, by FFT: the least of one second at the start (two under loss of media) and half a second after each restart. It
+must be %.2f, or %.2f under loss of media. Set-up is the time from the start of the engine until ICE and DTLS are up, in ms.
+The peer is told of a mute, and an ICE restart that this end begins leaves the tones flowing; a dash is what is not checked.
+Media is lost on the road between direct peers and inside the servers of relayed ones, and in the set-up, too.
 
 | Version | Role | Path | Loss | Set-up ms | Tone purity | Mute told | ICE restart |
 |---|---|---|---|---|---|---|---|

@@ -10,13 +10,14 @@ import (
 	"github.com/tgtrunk/tgtrunk/media/tone"
 )
 
-// What desks say: tones that are no multiples of each other, at the caller's end and the callee's.
+// What desks say: tones that are no multiples of each other, at the caller's end and the callee's. Neither fits a packet, or
+// concealment by repetition would leave no trace in it.
 const (
 	deskRate   = 8000
 	deskFrame  = deskRate / 50 // 20 ms
 	deskLevel  = 8000          // peak
 	callerTone = 440
-	calleeTone = 1000
+	calleeTone = 1030
 )
 
 // desk is the PBX's end of a call: it says a tone in G.711 and records what it hears, through the same conversion as in
