@@ -70,7 +70,9 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 		CandidateTypes:      []ice.CandidateType{ice.CandidateTypeRelay},
 		DisconnectedTimeout: &o.times.disconnected, FailedTimeout: &o.times.failed, KeepaliveInterval: &o.times.keepalive,
 		CheckInterval: &every, MaxBindingRequests: &checks, STUNGatherTimeout: &gather,
-		HostAcceptanceMinWait: &none, SrflxAcceptanceMinWait: &soon, PrflxAcceptanceMinWait: &soon,
+		HostAcceptanceMinWait: &none, SrflxAcceptanceMinWait: &soon,
+		// A peer whose checks arrive before its candidates do is as good as any: the candidates travel through Telegram.
+		PrflxAcceptanceMinWait: &none,
 		RelayAcceptanceMinWait: &none,
 		DisableActiveTCP:       true,
 		BindingRequestHandler:  o.roaming.check,
