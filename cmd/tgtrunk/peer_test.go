@@ -53,6 +53,18 @@ func randomKey() string {
 	return hex.EncodeToString(key)
 }
 
+// What the two sides of a test say.
+var (
+	callerSays = []string{"--role", "caller", "--in", "tone:440"}
+	calleeSays = []string{"--role", "callee", "--in", "tone:1000"}
+)
+
+func expectTones(t *testing.T, dir string) {
+	t.Helper()
+	expectTone(t, filepath.Join(dir, "caller.wav"), 1000)
+	expectTone(t, filepath.Join(dir, "callee.wav"), 440)
+}
+
 func TestPeerAgainstPeer(t *testing.T) {
 	if !media.HaveOpus {
 		t.Skip("this build has no Opus")
@@ -65,10 +77,8 @@ func TestPeerAgainstPeer(t *testing.T) {
 			toCallee, fromCaller := io.Pipe()
 			toCaller, fromCallee := io.Pipe()
 			common := []string{"--key", key, "--version", version, "--listen", "127.0.0.1:0", "--duration", duration}
-			caller := startPeer(t.Context(), toCaller, fromCaller, append(common,
-				"--role", "caller", "--in", "tone:440", "--out", filepath.Join(dir, "caller.wav"))...)
-			callee := startPeer(t.Context(), toCallee, fromCallee, append(common,
-				"--role", "callee", "--in", "tone:1000", "--out", filepath.Join(dir, "callee.wav"))...)
+			caller := startPeer(t.Context(), toCaller, fromCaller, slices.Concat(common, callerSays, []string{"--out", filepath.Join(dir, "caller.wav")})...)
+			callee := startPeer(t.Context(), toCallee, fromCallee, slices.Concat(common, calleeSays, []string{"--out", filepath.Join(dir, "callee.wav")})...)
 			var ended sync.WaitGroup
 			for _, p := range []struct {
 				*runningPeer
@@ -84,8 +94,7 @@ func TestPeerAgainstPeer(t *testing.T) {
 				})
 			}
 			ended.Wait()
-			expectTone(t, filepath.Join(dir, "caller.wav"), 1000)
-			expectTone(t, filepath.Join(dir, "callee.wav"), 440)
+			expectTones(t, dir)
 			for _, p := range []*runningPeer{caller, callee} {
 				final := p.lastLine(t)
 				if final.State != "established" || final.Local != "host" || final.SRTPProfile != "SRTP_AEAD_AES_128_GCM" ||

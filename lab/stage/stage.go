@@ -45,6 +45,8 @@ type Options struct {
 	Progress  func(string)  // told what is going on; may be nil
 	Install   io.Writer     // the output of Asterisk's installation; may be nil
 	Extras    []cloud.User  // more people, known by their first names
+	Relay     cloud.Relay   // what calls are given; default a TURN server
+	NoP2P     bool          // no call may be direct
 	Log       *slog.Logger  // of the simulated Telegram and the phones; nil discards
 }
 
@@ -75,6 +77,9 @@ func (s *Stage) Records() string { return filepath.Join(s.Dir, "calls.jsonl") }
 func Start(ctx context.Context, o Options) (*Stage, error) {
 	if o.ReachedIn == 0 {
 		o.ReachedIn = 15 * time.Second
+	}
+	if o.Relay == (cloud.Relay{}) {
+		o.Relay.TURN = true
 	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -122,7 +127,7 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	for _, user := range People {
 		users = append(users, user)
 	}
-	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: cloud.Relay{TURN: true}, Log: o.Log})
+	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: o.Relay, NoP2P: o.NoP2P, Log: o.Log})
 	if err != nil {
 		return err
 	}

@@ -64,6 +64,9 @@ type agentOptions struct {
 // and relay candidates in any case.
 func newAgent(o agentOptions) (*ice.Agent, error) {
 	none, soon := time.Duration(0), 300*time.Millisecond
+	// A peer's checks overtake its candidates, which travel through Telegram, and are as good. But they may come from the
+	// peer's relay, too: the direct ones get until the second round of checks.
+	unsignalled := iceCheckEvery * 2 / 3
 	checks, every, gather := uint16(iceChecks), iceCheckEvery, bindingTimeout
 	// The options that replace AgentConfig do not reach the TURN client's logger.
 	c := &ice.AgentConfig{ //nolint:staticcheck // see above
@@ -74,7 +77,8 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 		CandidateTypes:      []ice.CandidateType{ice.CandidateTypeRelay},
 		DisconnectedTimeout: &o.times.disconnected, FailedTimeout: &o.times.failed, KeepaliveInterval: &o.times.keepalive,
 		CheckInterval: &every, MaxBindingRequests: &checks, STUNGatherTimeout: &gather,
-		HostAcceptanceMinWait: &none, SrflxAcceptanceMinWait: &soon, PrflxAcceptanceMinWait: &soon,
+		HostAcceptanceMinWait: &none, SrflxAcceptanceMinWait: &soon,
+		PrflxAcceptanceMinWait: &unsignalled,
 		RelayAcceptanceMinWait: &none,
 		DisableActiveTCP:       true,
 		BindingRequestHandler:  o.roaming.check,

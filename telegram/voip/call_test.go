@@ -270,6 +270,24 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// FuzzParameters: custom_parameters come from Telegram's server. What is accepted leaves timers within their bounds.
+func FuzzParameters(f *testing.F) {
+	f.Add(`{"network_use_mtproto":true,"network_signaling_nosctp":1,"network_sctp_t1_init_ms":400}`)
+	f.Add(`{"network_sctp_max_backoff_ms":1e300,"network_sctp_t1_cookie_ms":-1,"network_kcp_experiment":null}`)
+	f.Add(`[]`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := parseParameters(text, slog.New(slog.DiscardHandler))
+		if err != nil && !errors.Is(err, ErrConfig) {
+			t.Errorf("%q: %v", text, err)
+		}
+		for _, d := range []time.Duration{p.timers.Init, p.timers.Cookie, p.timers.MaxBackoff} {
+			if d != 0 && (d < minTimer*time.Millisecond || d > maxTimer*time.Millisecond) {
+				t.Errorf("%q: timer of %v", text, d)
+			}
+		}
+	})
+}
+
 func TestPadding(t *testing.T) {
 	p := newPair(t, pairOptions{})
 	p.establish(t)

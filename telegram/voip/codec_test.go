@@ -124,8 +124,8 @@ func TestPreferenceNames(t *testing.T) {
 	}
 }
 
-// desk is the flow of a PBX leg: what is written to it is kept.
-type desk struct {
+// pbxFlow is the flow of a PBX leg: what is written to it is kept.
+type pbxFlow struct {
 	format media.Format
 	sink   atomic.Pointer[media.Sink]
 
@@ -133,11 +133,11 @@ type desk struct {
 	got []media.Packet
 }
 
-func (d *desk) Format() media.Format { return d.format }
-func (d *desk) Stats() media.Stats   { return media.Stats{} }
-func (d *desk) Close() error         { return nil }
+func (d *pbxFlow) Format() media.Format { return d.format }
+func (d *pbxFlow) Stats() media.Stats   { return media.Stats{} }
+func (d *pbxFlow) Close() error         { return nil }
 
-func (d *desk) Attach(s media.Sink) {
+func (d *pbxFlow) Attach(s media.Sink) {
 	if s == nil {
 		d.sink.Store(nil)
 		return
@@ -145,7 +145,7 @@ func (d *desk) Attach(s media.Sink) {
 	d.sink.Store(&s)
 }
 
-func (d *desk) WriteAudio(p *media.Packet) {
+func (d *pbxFlow) WriteAudio(p *media.Packet) {
 	c := *p
 	c.Payload = bytes.Clone(p.Payload)
 	d.mu.Lock()
@@ -153,14 +153,14 @@ func (d *desk) WriteAudio(p *media.Packet) {
 	d.got = append(d.got, c)
 }
 
-func (d *desk) packets() []media.Packet {
+func (d *pbxFlow) packets() []media.Packet {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return append([]media.Packet(nil), d.got...)
 }
 
-// heard is what the desk's party hears: as long as nothing was lost, or where packets are missing, silence.
-func (d *desk) heard() []int16 {
+// heard is what the pbxFlow's party hears: as long as nothing was lost, or where packets are missing, silence.
+func (d *pbxFlow) heard() []int16 {
 	var pcm []int16
 	for _, p := range d.packets() {
 		s := make([]int16, len(p.Payload))
@@ -175,7 +175,7 @@ func (d *desk) heard() []int16 {
 }
 
 // speak says a tone for as many packets of 20 ms, in their time, and returns the payloads.
-func (d *desk) speak(ctx context.Context, hz float64, packets int) (said [][]byte) {
+func (d *pbxFlow) speak(ctx context.Context, hz float64, packets int) (said [][]byte) {
 	sine := tone.NewSine(8000, hz, 8000)
 	tick := newTicker()
 	defer tick.Stop()
@@ -204,7 +204,7 @@ func (d *desk) speak(ctx context.Context, hz float64, packets int) (said [][]byt
 // bridged is a pair of engines with a PBX leg at either end.
 type bridged struct {
 	*pair
-	desks       [2]*desk // of the caller and the callee
+	desks       [2]*pbxFlow // of the caller and the callee
 	connections [2]*media.Connection
 }
 
@@ -229,7 +229,7 @@ func bridge(t *testing.T, p *pair, codecs [2]media.Codec) *bridged {
 		return p.caller.flow.writable() && p.callee.flow.writable()
 	})
 	for i, s := range []*side{p.caller, p.callee} {
-		b.desks[i] = &desk{format: media.Format{Codec: codecs[i], Rate: 8000, Ptime: 20 * time.Millisecond}}
+		b.desks[i] = &pbxFlow{format: media.Format{Codec: codecs[i], Rate: 8000, Ptime: 20 * time.Millisecond}}
 		c, err := media.Connect(b.desks[i], s.Flow(), media.Options{Wheel: wheel, Log: testLog(t).With("at", s.c.Role)})
 		if err != nil {
 			t.Fatal(err)
@@ -278,18 +278,18 @@ func TestG711PassesUntouched(t *testing.T) {
 				got := d.packets()
 				for n := range got {
 					if c.desks[0] == c.desks[1] && !bytes.Equal(got[n].Payload, said[from][n]) {
-						t.Fatalf("packet %d to the desk %d was changed", n, i)
+						t.Fatalf("packet %d to the pbxFlow %d was changed", n, i)
 					}
 					if got[n].Timestamp-got[0].Timestamp != uint32(n*160) {
 						t.Errorf("packet %d has timestamp +%d", n, got[n].Timestamp-got[0].Timestamp)
 					}
 				}
 				if pure := tone.Purity(d.heard(), 8000, hz[from]); pure < 0.98 {
-					t.Errorf("desk %d hears %.0f Hz with purity %.3f", i, hz[from], pure)
+					t.Errorf("pbxFlow %d hears %.0f Hz with purity %.3f", i, hz[from], pure)
 				}
 				s := b.connections[i].Stats()
 				if same := c.desks[i] == c.call; same != (s.AtoB.Conversion == c.call.String() && s.BtoA.Conversion == c.call.String()) {
-					t.Errorf("desk %d: converted by %s and %s", i, s.AtoB.Conversion, s.BtoA.Conversion)
+					t.Errorf("pbxFlow %d: converted by %s and %s", i, s.AtoB.Conversion, s.BtoA.Conversion)
 				}
 			}
 			if lost := p.callee.Stats().Media.PacketsLost + p.caller.Stats().Media.PacketsLost; lost != 0 {

@@ -22,14 +22,14 @@ import (
 // engine it sends redundancy when it is told of loss.
 type lossyLine struct {
 	flows   [2]*flow // the phone's and ours
-	desks   [2]*desk
+	desks   [2]*pbxFlow
 	joined  [2]*media.Connection
 	sent    [2]*opusLog // what either one writes
 	random  *rand.Rand
 	dropped [2]int
 	loss    [2]float64 // of what either one sends
 
-	clock int // packets that either desk has said
+	clock int // packets that either pbxFlow has said
 	say   [2]func(pcm []int16)
 }
 
@@ -72,7 +72,7 @@ func sine(hz float64) func([]int16) { return tone.NewSine(8000, hz, 8000).Fill }
 
 func voice(float64) func([]int16) { return speech() }
 
-var lineTones = [2]float64{1000, 440} // what the phone's and our desk say
+var lineTones = [2]float64{1000, 440} // what the phone's and our pbxFlow say
 
 // onLine runs f with a line in a bubble of fake time, on which both sides say something.
 func onLine(t *testing.T, seed uint64, say func(hz float64) func([]int16), f func(t *testing.T, l *lossyLine)) {
@@ -97,7 +97,7 @@ func onLine(t *testing.T, seed uint64, say func(hz float64) func([]int16), f fun
 				return len(b), nil
 			})})
 			reports.add(f, "name")
-			l.desks[i] = &desk{format: media.Format{Codec: media.PCMU, Rate: 8000, Ptime: 20 * time.Millisecond}}
+			l.desks[i] = &pbxFlow{format: media.Format{Codec: media.PCMU, Rate: 8000, Ptime: 20 * time.Millisecond}}
 			l.sent[i] = &opusLog{Flow: f, t: t, last: media.OpusPacket{Mode: media.OpusCELT}}
 			l.say[i] = say(lineTones[i])
 			var err error
@@ -119,10 +119,10 @@ func (l *lossyLine) pass(d time.Duration) {
 	for range d / (20 * time.Millisecond) {
 		var pcm [160]int16
 		var payload [160]byte
-		for i, desk := range l.desks {
+		for i, pbxFlow := range l.desks {
 			l.say[i](pcm[:])
 			media.EncodeULaw(payload[:], pcm[:])
-			(*desk.sink.Load()).WriteAudio(&media.Packet{Sequence: uint16(l.clock), Timestamp: uint32(l.clock * 160), Marker: l.clock == 0, Payload: payload[:]})
+			(*pbxFlow.sink.Load()).WriteAudio(&media.Packet{Sequence: uint16(l.clock), Timestamp: uint32(l.clock * 160), Marker: l.clock == 0, Payload: payload[:]})
 		}
 		l.clock++
 		<-time.After(20 * time.Millisecond)

@@ -3,10 +3,13 @@ package voip
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tgtrunk/tgtrunk/media"
@@ -157,11 +160,43 @@ func (r *recorder) more(t *testing.T, n int, what string) {
 	until(t, audioWait, fmt.Sprintf("%s: %d packets more", what, n), func() bool { return len(r.all()) >= have+n })
 }
 
-// loseSignaling drops a share of both sides' signalling packets.
-func (p *pair) loseSignaling(share float64, seed uint64) {
+// loseSignaling drops a share of both sides' signalling packets: one of every row of 1/share, in a random place, so that
+// something is lost of a short set-up, too. It returns how many have been.
+func (p *pair) loseSignaling(share float64, seed uint64) (lost *atomic.Int64) {
+	lost = new(atomic.Int64)
+	if share <= 0 {
+		return lost
+	}
+	row := int(math.Round(1 / share))
 	for i, s := range []*side{p.caller, p.callee} {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
-		s.out.tap = func([]byte) bool { return random.Float64() >= share }
+		n, unlucky := 0, 0
+		s.out.tap = func([]byte) bool { // called in order
+			if n%row == 0 {
+				unlucky = n + random.IntN(row)
+			}
+			if n == 0 { // short calls lose one, too
+				unlucky %= 3
+			}
+			n++
+			if n-1 != unlucky {
+				return true
+			}
+			lost.Add(1)
+			return false
+		}
+	}
+	return lost
+}
+
+// losing says of packets in any order, from any goroutine, whether they are lost, which a share of them is.
+func losing(share float64, seed uint64) func(netip.AddrPort) bool {
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(seed, 17))
+	return func(netip.AddrPort) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return random.Float64() < share
 	}
 }
 

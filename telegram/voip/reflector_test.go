@@ -39,7 +39,14 @@ func startReflector(t *testing.T, o reflector.Options) *relays {
 			t.Error(err)
 		}
 	})
+	return grant(t, s)
+}
+
+// grant makes the tags of one more call at a reflector.
+func grant(t *testing.T, s *reflector.Server) *relays {
+	t.Helper()
 	r := &relays{Server: s}
+	var err error
 	if r.caller, r.callee, err = s.Grant(); err != nil {
 		t.Fatal(err)
 	}

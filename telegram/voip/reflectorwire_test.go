@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pion/stun/v4"
 )
 
 const (
@@ -275,6 +277,60 @@ func FuzzReflectorFrame(f *testing.F) {
 			if n <= 0 || n > len(buf) {
 				t.Fatalf("frame of %d", n)
 			}
+		}
+	})
+}
+
+// FuzzLeg feeds what a reflector could send to a leg that the ICE agent has a face at: packets of any content, and packets
+// for us with any payload. Checks go to the agent, the rest to the call, and nothing to both.
+func FuzzLeg(f *testing.F) {
+	tag := mustTag(f, vectorTag)
+	f.Add(tag.hello(1), false)
+	f.Add([]byte{0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1}, true)
+	f.Add(must(stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername("a:b"))).Raw, true)
+	f.Add([]byte{22, 254, 253, 0, 0, 0}, true)
+	f.Fuzz(func(t *testing.T, b []byte, wrap bool) {
+		taken := 0
+		l := &leg{tag: tag, local: end{ours: true, id: 1, port: 599, tag: vectorOwn}, take: func([]byte) { taken++ }}
+		face := newAllocation(t.Context(), l)
+		l.attach(face, l.ask())
+		if wrap && len(b) > 0 {
+			b = tag.appendData(nil, vectorOwn, 7, b)
+		}
+		ours := l.receive(b)
+		if n := len(face.queue); n+taken > 1 || n+taken > 0 && !ours || wrap && len(b) > 0 && n+taken != 1 {
+			t.Errorf("%x: %d to the agent, %d to the call, ours %v", b, n, taken, ours)
+		}
+		select { // the agent's client can read what it is given
+		case m := <-face.queue:
+			if err := (&stun.Message{Raw: m}).Decode(); err != nil {
+				t.Errorf("%x: %v", m, err)
+			}
+		default:
+		}
+	})
+}
+
+// FuzzAllocation feeds the made-up TURN server what its client could write, which holds what the peer has signalled.
+func FuzzAllocation(f *testing.F) {
+	at := end{id: 1, port: 599, tag: 7}.address()
+	for _, kind := range []stun.MessageType{
+		stun.NewType(stun.MethodAllocate, stun.ClassRequest), stun.NewType(stun.MethodCreatePermission, stun.ClassRequest),
+		stun.NewType(stun.MethodSend, stun.ClassIndication), stun.NewType(stun.MethodRefresh, stun.ClassRequest),
+	} {
+		f.Add(must(stun.Build(stun.TransactionID, kind, stun.NewUsername("u"), xorAddress{stun.AttrXORPeerAddress, at},
+			stun.RawAttribute{Type: stun.AttrData, Value: []byte("check")})).Raw)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sent := 0
+		l := &leg{tag: mustTag(t, vectorTag), local: end{ours: true, id: 1, port: 599, tag: vectorOwn}}
+		l.carried(func([]byte) { sent++ })
+		a := newAllocation(t.Context(), l)
+		if n, err := a.Write(b); n != len(b) || err != nil {
+			t.Errorf("wrote %d of %d: %v", n, len(b), err)
+		}
+		if sent+len(a.queue) > 1 {
+			t.Errorf("%d sent, %d answers", sent, len(a.queue))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package voip
 
 import (
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,46 @@ import (
 // startTURN runs a TURN and STUN server on loopback.
 func startTURN(t *testing.T) Server {
 	t.Helper()
+	return startLossyTURN(t, nil)
+}
+
+// lossyRelays are the relay sockets of a TURN server that loses packets between them.
+type lossyRelays struct {
+	turn.RelayAddressGenerator
+	lose func(from netip.AddrPort) bool
+}
+
+func (g *lossyRelays) AllocatePacketConn(c turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
+	conn, at, err := g.RelayAddressGenerator.AllocatePacketConn(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &lossySocket{conn, g.lose}, at, nil
+}
+
+// lossySocket loses what it should have read.
+type lossySocket struct {
+	net.PacketConn
+	lose func(from netip.AddrPort) bool
+}
+
+func (s *lossySocket) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := s.PacketConn.ReadFrom(b)
+		if at, ok := from.(*net.UDPAddr); err != nil || !ok || !s.lose(at.AddrPort()) {
+			return n, from, err
+		}
+	}
+}
+
+// startLossyTURN runs a server that asks for every packet between its relayed addresses whether it is lost; nil: none
+// is. What its clients say to the server itself is not lost.
+func startLossyTURN(t *testing.T, lose func(from netip.AddrPort) bool) Server {
+	t.Helper()
+	var relay turn.RelayAddressGenerator = &turn.RelayAddressGeneratorStatic{RelayAddress: net.ParseIP("127.0.0.1"), Address: "127.0.0.1"}
+	if lose != nil {
+		relay = &lossyRelays{relay, lose}
+	}
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +68,7 @@ func startTURN(t *testing.T) Server {
 		},
 		PacketConnConfigs: []turn.PacketConnConfig{{
 			PacketConn:            conn,
-			RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{RelayAddress: net.ParseIP("127.0.0.1"), Address: "127.0.0.1"},
+			RelayAddressGenerator: relay,
 		}},
 		LoggerFactory: pionLogs{testLog(t)},
 	})

@@ -19,6 +19,10 @@ type Options struct {
 	Connections int           // over TCP at a time; default 4096
 	NoUDP       bool          // UDP packets are thrown away, as where UDP is blocked
 	Log         *slog.Logger  // nil: discarded
+
+	// Lose is asked for every packet that is to be handed on, over UDP and TCP alike, and told where it came from; true
+	// loses it. It must not block. Nil loses nothing.
+	Lose func(from netip.AddrPort) bool
 }
 
 // legsPerSide bounds the random tags of one side of a call. The official engine has one for each address and protocol.
@@ -56,7 +60,7 @@ type counters struct{ udp, tcp, strange, lost atomic.Uint64 }
 type Counts struct {
 	UDP, TCP uint64 // packets handed on, by the receiver's protocol
 	Strange  uint64 // packets that are broken, or of nobody with a tag
-	Lost     uint64 // packets for a tag that is not there, or that the receiver was too slow for
+	Lost     uint64 // packets for a tag that is not there, that the receiver was too slow for, or that Options.Lose took
 }
 
 // Listen opens the sockets, so that the address is known before Run.
@@ -217,7 +221,7 @@ func (s *Server) take(b []byte, from netip.AddrPort, over *connection) bool {
 		return true
 	}
 	to := c.sides[1-p.role][p.to]
-	if to == nil {
+	if to == nil || s.opts.Lose != nil && s.opts.Lose(from) {
 		s.counts.lost.Add(1)
 		return true
 	}

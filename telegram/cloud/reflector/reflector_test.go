@@ -334,6 +334,37 @@ func TestNoUDP(t *testing.T) {
 	dial(t, s, "tcp", tag, 1).meet()
 }
 
+// Every second packet is lost, whatever carries it; hellos are answered all the same.
+func TestLoses(t *testing.T) {
+	for _, network := range []string{"udp", "tcp"} {
+		t.Run(network, func(t *testing.T) {
+			n, sources := 0, map[netip.AddrPort]bool{}
+			s := start(t, Options{Lose: func(from netip.AddrPort) bool {
+				n++
+				sources[from] = true
+				return n%2 == 0
+			}})
+			ta, tb := grant(t, s)
+			a, b := dial(t, s, network, ta, 1), dial(t, s, network, tb, 2)
+			a.meet()
+			b.meet()
+			for _, text := range []string{"first", "second", "third", "fourth", "fifth"} {
+				a.data(2, text)
+			}
+			for _, text := range []string{"first", "third", "fifth"} {
+				b.expect(1, text)
+			}
+			b.expectNone()
+			if c := s.Counts(); c.Lost != 2 || c.Strange != 0 {
+				t.Errorf("%+v", c)
+			}
+			if at, _ := netip.ParseAddrPort(a.LocalAddr().String()); len(sources) != 1 || !sources[at] {
+				t.Errorf("packets came from %v, the sender is %v", sources, at)
+			}
+		})
+	}
+}
+
 func TestListenRefuses(t *testing.T) {
 	s := start(t, Options{})
 	if _, err := Listen(Options{Listen: s.Addr().String()}); err == nil {

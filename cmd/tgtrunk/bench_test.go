@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBenchPaths(t *testing.T) {
+	for _, f := range []benchFlags{{calls: 1, paths: []string{"carrier pigeon"}}, {calls: 0, paths: []string{"direct"}}} {
+		if _, err := f.chosen(); err == nil {
+			t.Errorf("%+v is accepted", f)
+		}
+	}
+	paths, err := benchFlags{calls: 1, paths: []string{"reflector", "direct"}}.chosen()
+	if err != nil || len(paths) != 2 || paths[0].name != "reflector" || paths[0].direct || !paths[1].direct {
+		t.Errorf("%+v, %v", paths, err)
+	}
+}
+
+// A call that went another way than it is measured for, or no way at all, is no figure.
+func TestBenchChecksPaths(t *testing.T) {
+	line := func(local string) string {
+		return `time=x level=INFO msg="call transport established" call=1 local=` + local + ` remote=prflx took=1s` + "\n"
+	}
+	for name, c := range map[string]struct {
+		log      string
+		direct   bool
+		complain bool
+	}{
+		"direct":            {line("host") + line("prflx"), true, false},
+		"relayed":           {line("relay") + line("relay"), false, false},
+		"one is relayed":    {line("host") + line("relay"), true, true},
+		"one is direct":     {line("relay") + line("host"), false, true},
+		"one is not there":  {line("relay"), false, true},
+		"nothing is logged": {"msg=other local=relay\n", false, true},
+	} {
+		path := filepath.Join(t.TempDir(), "log")
+		if err := os.WriteFile(path, []byte(c.log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkPaths(path, 2, c.direct); (err != nil) != c.complain {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestBenchVerdicts(t *testing.T) {
+	at := time.Now()
+	result := func(path benchPath, connect time.Duration) benchResult {
+		return benchResult{path: path, connects: []time.Duration{connect}, setups: []time.Duration{time.Second},
+			begin: usage{at: at}, end: usage{at: at.Add(10 * time.Second), cpu: 100 * time.Millisecond, memory: 600_000}}
+	}
+	var text strings.Builder
+	err := printBench(&text, benchFlags{calls: 2, length: time.Second}, []benchResult{
+		result(benchPaths[0], 300*time.Millisecond), result(benchPaths[1], 601*time.Millisecond), result(benchPaths[2], time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]string{
+		{"direct 300 ms", "≤ 300 ms pass", "5.0 ms 300 kB"}, {"reflector 601 ms", "≤ 600 ms MISS"}, {"turn 1000 ms", "– –"},
+	} {
+		line := strings.Join(strings.Fields(strings.Split(text.String(), "\n")[3+i]), " ")
+		for _, w := range want {
+			if !strings.Contains(line, w) {
+				t.Errorf("line %q lacks %q", line, w)
+			}
+		}
+	}
+}
