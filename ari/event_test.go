@@ -91,7 +91,7 @@ func TestStatusOf(t *testing.T) {
 			seen++
 		}
 	}
-	if seen != 10 {
+	if seen != 11 {
 		t.Errorf("the table has %d reasons with a status other than CHANUNAVAIL: %q", seen, rows)
 	}
 	for _, r := range []bridge.Reason{bridge.Self, bridge.NotFound, bridge.Privacy, bridge.Unreachable, bridge.AccountDown, bridge.Failure, "NEW"} {
