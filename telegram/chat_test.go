@@ -2,6 +2,7 @@ package telegram_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,6 +35,17 @@ func (w *world) writes(from int64, text string) {
 	}
 }
 
+// listening waits until the account has asked where its updates stand.
+func (w *world) listening() {
+	w.t.Helper()
+	eventually(w.t, func() error {
+		if w.control.Queries(trunk, "updates.getState")+w.control.Queries(trunk, "updates.getDifference") == 0 {
+			return errors.New("the account does not listen")
+		}
+		return nil
+	})
+}
+
 // answers are what the account has written to somebody.
 func (w *world) answers(to int64) (texts []string) {
 	for _, m := range w.control.History(trunk, to) {
@@ -60,6 +72,7 @@ func TestWhoIsAnswered(t *testing.T) {
 	answering(t, chat.Options{AutoAnswer: time.Hour, Menu: chat.Menu{Words: chat.Words{"en": {"menu"}}},
 		Departments: []chat.Department{{Name: map[string]string{"en": "Sales"}, Place: chat.Place{Extension: "600"}}}})(&options)
 	o := w.run(newAccount(t, options))
+	w.listening() // an account that has never been here begins with what comes now
 	const answer = "Nobody reads messages here. Please call this account."
 	w.writes(robot, "hello from a bot")
 	w.writes(alice, "")
@@ -185,6 +198,7 @@ func TestCardAndCallBackToTheAgent(t *testing.T) {
 	l.Hangup(bridge.CauseOf(bridge.NoAnswer))
 	end(t, l)
 	w.noCalls()
+	w.listening()
 	w.writes(alice, "hello")
 	eventually(t, func() error {
 		if !o.Knows(byName("alice_a")) {

@@ -13,7 +13,7 @@ import (
 // Options say what a Desk does. The zero Options do nothing at all.
 type Options struct {
 	Language    string        // of people whose own is not known or has no texts; default "en"
-	Texts       Texts         // over the built-in ones, which are English
+	Texts       Texts         // over the built-in ones, which are English; each in Language at least
 	Digits      Digits        // typed during calls
 	Card        bool          // say who calls while a call to a person rings
 	Missed      time.Duration // > 0: tell of missed calls, at most once in so long
@@ -197,7 +197,7 @@ func New(o Options) (*Desk, error) {
 	checkPlace(o.Extensions.Context, "0", refuse, "extensions")
 	checkPlace(o.CallBack.Place.Context, cmp.Or(o.CallBack.Place.Extension, "0"), refuse, "call_back")
 	checkLimits(o.Limits, refuse)
-	o.Texts.check(refuse)
+	o.Texts.check(o.Language, refuse)
 	return d, errors.Join(errs...)
 }
 

@@ -81,11 +81,14 @@ func fieldsOf(k Key) []string {
 	return []string{}
 }
 
-func (t Texts) check(refuse func(string, ...any)) {
+func (t Texts) check(fallback string, refuse func(string, ...any)) {
 	for _, k := range slices.Sorted(maps.Keys(t)) {
 		if builtInText(k) == "" {
 			refuse(fmt.Sprintf("there is no text %q", k), "texts", string(k))
 			continue
+		}
+		if _, ok := t[k][fallback]; !ok {
+			refuse(fmt.Sprintf("text %q is missing in %q, the default language", k, fallback), "texts", string(k))
 		}
 		for _, language := range slices.Sorted(maps.Keys(t[k])) {
 			text := t[k][language]
