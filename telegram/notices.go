@@ -18,15 +18,12 @@ func callerOf(account string, t routing.Target) chat.Caller {
 	return chat.Caller{Agent: chat.Agent{Extension: t.Caller.Number, Name: t.Caller.Name}, Account: account, Variables: t.Variables}
 }
 
-// tell queues a decision about a person.
+// tell queues a decision about a person, who is a stranger or not as when the call was made.
 func (d *desk) tell(p Peer, decide func(chat.Person, chat.State, time.Time) []chat.Action) {
 	if d.rules == nil {
 		return
 	}
 	d.post(func(ctx context.Context, t *turn) {
-		if now, ok := t.peers.get(p.ID); ok {
-			p = now
-		}
 		d.settle(ctx, t, p, func(s chat.State, now time.Time) []chat.Action {
 			return decide(d.person(t.session, p), s, now)
 		})

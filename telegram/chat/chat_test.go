@@ -308,12 +308,12 @@ func TestMistakesHaveTheirWay(t *testing.T) {
 		o   Options
 		way string
 	}{
-		"place":  {Options{CallBack: CallBack{Place: Place{Context: "a/b"}}}, "call_back context"},
-		"name":   {Options{Extensions: Extensions{Names: map[string]string{"x": "1&2"}}}, "extensions names x"},
-		"text":   {Options{Texts: Texts{TextCard: {"en": "[[{name}]]"}}}, "texts card en"},
+		"place":    {Options{CallBack: CallBack{Place: Place{Context: "a/b"}}}, "call_back context"},
+		"name":     {Options{Extensions: Extensions{Names: map[string]string{"x": "1&2"}}}, "extensions names x"},
+		"text":     {Options{Texts: Texts{TextCard: {"en": "[[{name}]]"}}}, "texts card en"},
 		"language": {Options{Language: "de", Texts: Texts{TextCard: {"en": "{name}"}}}, "texts card"},
-		"braces": {Options{Texts: Texts{TextCard: {"en": "{name"}}}, "texts card en"},
-		"word":   {Options{Menu: Menu{Words: Words{"en": {"!!"}}}, Departments: []Department{{map[string]string{"en": "S"}, Place{"", "1"}, nil}}}, "menu words"},
+		"braces":   {Options{Texts: Texts{TextCard: {"en": "{name"}}}, "texts card en"},
+		"word":     {Options{Menu: Menu{Words: Words{"en": {"!!"}}}, Departments: []Department{{map[string]string{"en": "S"}, Place{"", "1"}, nil}}}, "menu words"},
 	} {
 		_, err := New(test.o)
 		var p *Problem
