@@ -156,6 +156,7 @@ func (c *checker) account(i int) {
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)
+	c.chat(i)
 }
 
 func (c *checker) pbx(i int) {

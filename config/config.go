@@ -79,6 +79,7 @@ type Account struct {
 	AnswerWithin time.Duration `yaml:"answer_within"`
 	Reference    bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
 	Prefer       string        `yaml:"prefer"`            // codec: auto, opus or g711, see docs/configuration.md
+	Chat         *Chat         `yaml:"chat"`              // nil: nobody is answered or written to
 }
 
 // PBX is one link to a PBX, a trunk.

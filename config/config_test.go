@@ -252,3 +252,41 @@ routes:
 		}
 	}
 }
+
+// What the example shows of an account's chat in comments is right, too.
+func TestCommentedChatLoads(t *testing.T) {
+	text, err := os.ReadFile("../tgtrunk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "    # chat:\n")
+	if !found {
+		t.Fatal("the example has no chat")
+	}
+	block, _, _ = strings.Cut(block, "\n\n")
+	chat := "    chat:\n" + regexp.MustCompile(`(?m)^    # `).ReplaceAllString(block, "    ") + "\n"
+	minimal := `accounts:
+  - name: sales
+    api_id: 1
+    api_hash: "0123456789abcdef0123456789abcdef"
+` + chat + `pbx:
+  - {name: office, asterisk: {url: "http://127.0.0.1:8088/ari", username: u, password: p}}
+routes:
+  - {from: sales, to: office, context: c, extension: "1"}
+`
+	c, err := parse("x.yaml", []byte(minimal))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, minimal)
+	}
+	if a := c.Accounts[0].Chat; a.Desk == nil || len(a.Departments) != 1 || a.Limits.Calls.Count != 4 || !a.Desk.Digits().ToUser {
+		t.Errorf("the chat is %+v", a)
+	}
+}
+
+// An account without the key has no desk.
+func TestChatIsOffByDefault(t *testing.T) {
+	c, err := Load("testdata/minimal.yaml")
+	if err != nil || c.Accounts[0].Chat != nil {
+		t.Errorf("%+v, %v", c.Accounts, err)
+	}
+}

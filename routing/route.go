@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"maps"
 	"strconv"
 	"strings"
@@ -125,7 +126,25 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 		}
 		plan.Targets[i] = target
 	}
+	plan.Targets = t.first(q, plan.Targets)
 	return plan, nil
+}
+
+// first puts the place that an account has asked for before the rule's own targets, on the first PBX of them. A rule
+// that rings an endpoint has no context, so that the place must bring one.
+func (t *Table) first(q Request, targets []Target) []Target {
+	if q.Place.Extension == "" || t.kinds[q.Trunk] != Account {
+		return targets
+	}
+	for _, target := range targets {
+		dialplan := cmp.Or(q.Place.Context, target.Context)
+		if t.kinds[target.Trunk] != PBX || dialplan == "" {
+			continue
+		}
+		target.Context, target.Extension, target.Endpoint, target.Pool = dialplan, q.Place.Extension, "", 0
+		return append([]Target{target}, targets...)
+	}
+	return targets
 }
 
 // read says what a dialled text means, by what the PBX was shown before where that says more.

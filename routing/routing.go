@@ -20,10 +20,17 @@ type Request struct {
 	Dialled   string            // what was dialled, as received; empty where the trunk itself is the destination
 	Variables map[string]string // facts of the offering trunk, for rules and for the far channel
 
+	// Place is where an account wants its call to enter the PBX, before the place that its rule says is tried: an
+	// extension that the administrator lets people have. The zero Place is none.
+	Place Place
+
 	// Remembered is what the offering trunk, a PBX, was shown of users whom Dialled may mean (Presented); what was shown
 	// last comes first.
 	Remembered []Presented
 }
+
+// Place is an extension of a PBX. Without a Context it is in that of the rule.
+type Place struct{ Context, Extension string }
 
 // Target is one destination of a Plan.
 type Target struct {

@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -482,5 +483,46 @@ func TestReachedIn(t *testing.T) {
 		if _, err := NewTable(Config{Trunks: trunks, Rules: []Rule{{From: "pbx", Targets: []RuleTarget{bad}}}}); err == nil || !strings.Contains(err.Error(), "reached_in") {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+// A place that an account asks for is tried first, in the context of the rule where it brings none; the rule's own
+// targets stand in.
+func TestPlaceThatAnAccountAsksFor(t *testing.T) {
+	table, err := NewTable(Config{
+		Trunks: map[string]TrunkKind{"sales": Account, "office": PBX, "branch": PBX},
+		Rules: []Rule{
+			{From: "sales", Match: Match{Caller: "@endpoint"}, Targets: []RuleTarget{{Trunk: "branch", Endpoint: "PJSIP/1"}}},
+			{From: "sales", Targets: []RuleTarget{{Trunk: "office", Context: "in", Extension: "100", Timeout: 9, Variables: map[string]string{"V": "1"}}, {Trunk: "branch", Endpoint: "PJSIP/1"}}},
+			{From: "office", Targets: []RuleTarget{{Trunk: "sales"}}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type at struct{ trunk, context, extension, endpoint string }
+	for _, test := range []struct {
+		q    Request
+		want []at
+	}{
+		{Request{Trunk: "sales", Place: Place{Extension: "201"}}, []at{{"office", "in", "201", ""}, {"office", "in", "100", ""}, {"branch", "", "", "PJSIP/1"}}},
+		{Request{Trunk: "sales", Place: Place{"chat", "201"}}, []at{{"office", "chat", "201", ""}, {"office", "in", "100", ""}, {"branch", "", "", "PJSIP/1"}}},
+		{Request{Trunk: "sales", Place: Place{Context: "chat"}}, []at{{"office", "in", "100", ""}, {"branch", "", "", "PJSIP/1"}}},
+		{Request{Trunk: "sales", Caller: Party{Username: "endpoint"}, Place: Place{"chat", "201"}}, []at{{"branch", "chat", "201", ""}, {"branch", "", "", "PJSIP/1"}}},
+		{Request{Trunk: "sales", Caller: Party{Username: "endpoint"}, Place: Place{Extension: "201"}}, []at{{"branch", "", "", "PJSIP/1"}}},
+		{Request{Trunk: "office", Dialled: "durov", Place: Place{"chat", "201"}}, []at{{"sales", "", "", ""}}},
+	} {
+		plan, err := table.Route(test.q)
+		var got []at
+		for _, target := range plan.Targets {
+			got = append(got, at{target.Trunk, target.Context, target.Extension, target.Endpoint})
+		}
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%+v: %v, %v, want %v", test.q, got, err, test.want)
+		}
+	}
+	plan, _ := table.Route(Request{Trunk: "sales", Place: Place{Extension: "201"}})
+	if first := plan.Targets[0]; first.Timeout != 9 || first.Variables["V"] != "1" {
+		t.Errorf("the place lost what the rule says: %+v", first)
 	}
 }

@@ -34,6 +34,7 @@ type Account struct {
 	peers *peers
 	read  *progress
 	guard *guard.Guard
+	desk  *desk
 
 	standing
 	legs  legs
@@ -102,6 +103,7 @@ func New(o Options) (*Account, error) {
 		login: make(chan struct{}, 1),
 		legs:  legs{born: strconv.FormatInt(time.Now().Unix(), 36)},
 	}
+	a.desk = newDesk(a, o.Chat)
 	a.setHealth(ErrOffline)
 	return a, nil
 }

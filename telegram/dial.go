@@ -39,8 +39,13 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.ring, l.reachIn = t.Timeout, t.ReachedIn
 	setDefault(&l.ring, l.account.opts.Calls.Limits.AnsweredIn)
 	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
+	caller := callerOf(l.account.opts.Name, t)
+	l.with, l.caller = p, &caller
+	l.account.desk.join(l)
+	defer l.account.desk.leave(l)
 	ended := l.follow(ctx, s.line.Place(p.input()))
 	l.account.learn(ctx, p, l.stage, ended)
+	l.account.desk.ended(l, ended)
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
 		s.peers.disown(p.ID)
 		if t.Number.Kind == routing.UserID {
@@ -61,7 +66,7 @@ func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 		facts[varBudgetLeft] = strconv.Itoa(left)
 	}
 	if len(facts) > 0 {
-		l.events <- bridge.Facts{Variables: facts}
+		l.report(bridge.Facts{Variables: facts})
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
 
 // leg is our half of a call with a Telegram user. One goroutine owns it: dial's or carry's.
@@ -21,12 +22,22 @@ type leg struct {
 	hung    chan struct{}     // closed by the first Hangup
 	holds   chan struct{}     // Hold was called
 
+	keys keys // digits by chat
+	party
+
 	mu       sync.Mutex
 	answered bool
 	held     bool
 	cause    *bridge.Cause // of the first Hangup
 
 	stage // belongs to the leg's goroutine
+}
+
+// party is who is at a leg's other end; set before the leg joins the account's talks.
+type party struct {
+	with   Peer
+	caller *chat.Caller // from the PBX; nil where the person calls, or has asked for the call
+	offer  func()       // of a call that the person has asked for: offers the leg; nil for all others
 }
 
 // stage is how far a leg is.
@@ -39,18 +50,22 @@ type stage struct {
 	accepted bool          // the callee has accepted, or we have
 }
 
-// legRoom holds Facts, Reached, Ringing, Answered, Media and Ended.
-const legRoom = 8
+// legRoom holds Facts, Reached, Ringing, Answered, Media and Ended; keyRoom typed digits besides.
+const (
+	legRoom = 8
+	keyRoom = 64
+)
 
 func newLeg(a *Account, id string) *leg {
 	return &leg{
 		account: a,
 		id:      id,
 		log:     a.log.With("leg", id),
-		events:  make(chan bridge.Event, legRoom),
+		events:  make(chan bridge.Event, legRoom+keyRoom),
 		answer:  make(chan struct{}),
 		hung:    make(chan struct{}),
 		holds:   make(chan struct{}, 1),
+		keys:    keys{typed: make(chan struct{}, 1)},
 	}
 }
 
@@ -152,7 +167,14 @@ func (l *leg) until(ctx context.Context, s *session) (context.Context, context.C
 }
 
 // carry goes with an incoming call.
-func (l *leg) carry(c *calls.Call) { l.finish(l.follow(context.Background(), c)) }
+func (l *leg) carry(c *calls.Call) {
+	began := time.Now()
+	l.account.desk.join(l)
+	defer l.account.desk.leave(l)
+	ended := l.follow(context.Background(), c)
+	l.account.desk.left(l, ended, time.Since(began))
+	l.finish(ended)
+}
 
 // follow turns a call's events into the leg's, and the leg's orders into the call's, until the call has ended.
 func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
@@ -175,6 +197,8 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 			c.Accept()
 		case <-l.holds:
 			c.SetMuted(l.onHold())
+		case <-l.keys.typed:
+			l.passKeys()
 		case <-hung:
 			hung = nil
 			want, _ := l.wanted()
@@ -209,13 +233,14 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	switch e := e.(type) {
 	case calls.Requested:
 		l.placed = true
+		l.account.desk.placed(l)
 		if l.reachIn > 0 {
 			limit.Reset(l.reachIn)
 		}
 	case calls.Received:
 		l.reached = time.Now()
-		l.events <- bridge.Reached{}
-		l.events <- bridge.Ringing{}
+		l.report(bridge.Reached{})
+		l.report(bridge.Ringing{})
 		limit.Stop()
 		if l.ring > 0 {
 			limit.Reset(l.ring)
@@ -225,17 +250,28 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 		l.accepted = true
 		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
 			l.reached = time.Now()
-			l.events <- bridge.Reached{}
+			l.report(bridge.Reached{})
 		}
 		if l.outgoing {
-			l.events <- bridge.Answered{}
+			l.report(bridge.Answered{})
 		}
 	case calls.Established:
+		l.keys.up.Store(true)
+		if l.offer != nil {
+			l.offer()
+		}
 		l.events <- bridge.Media{Flow: e.Flow}
 	case calls.Reconnecting:
 		l.log.Info("nothing is heard of the other side")
 	case calls.Reconnected:
 		l.log.Info("other side is heard again")
+	}
+}
+
+// report passes a step of the dialling on; those of a call that nobody has been offered yet are nobody's.
+func (l *leg) report(e bridge.Event) {
+	if l.offer == nil {
+		l.events <- e
 	}
 }
 

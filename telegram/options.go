@@ -11,6 +11,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
 	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
@@ -95,6 +96,7 @@ type Options struct {
 	Net      *voip.Net     // shared sockets for media; nil: every call opens its own
 	Log      *slog.Logger  // nil discards
 	Guard    *guard.Limits // protect the account; nil: guard.Defaults
+	Chat     *chat.Desk    // answers who writes to the account, and tells people of calls; nil: nothing is read or written
 	NoImport bool          // never look a phone number up by importing it as a contact for a moment
 }
 

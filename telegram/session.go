@@ -37,7 +37,8 @@ type session struct {
 	noImport bool
 
 	config *serverConfig
-	taken  chan struct{} // Single: holds a token while there is an incoming call
+	news   func(context.Context, tg.UpdatesClass) error // takes updates that came as an answer; set once, before the desk runs
+	taken  chan struct{}                                // Single: holds a token while there is an incoming call
 
 	contactsMu sync.Mutex
 	contactsAt time.Time // guarded by contactsMu
@@ -122,6 +123,8 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	rest.Go(func() { stopRest(u.follow(restCtx, client, s)) })
 	rest.Go(func() { a.flushNowAndThen(restCtx) })
 	rest.Go(func() { s.config.keep(restCtx, s.line.SetTimeouts) })
+	s.news = u.Handle
+	rest.Go(func() { a.desk.run(restCtx, &turn{s, a.callOut(restCtx, s, accept)}) })
 	u.attach(s.line, s.config.changed)
 	rest.Go(func() { s.fetchDialogs(restCtx); s.returnContacts(restCtx) })
 	a.live.Store(s)
@@ -237,6 +240,7 @@ func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
 	facts := p.facts()
 	facts["TGTRUNK_ACCOUNT"] = a.opts.Name
 	l := a.newLeg()
+	l.with = p
 	o := bridge.Offer{Leg: l}
 	o.Trunk, o.Caller, o.Variables = a.opts.Name, p.Party(), facts
 	accept(o)

@@ -174,9 +174,11 @@ func (u *upstream) recovered(_ context.Context, all tg.UpdatesClass) error {
 	switch t := all.(type) {
 	case *tg.Updates:
 		u.account.peers.written(t.Updates...)
+		u.account.desk.heard(t.Updates)
 		u.sift(t.Updates)
 	case *tg.UpdatesCombined:
 		u.account.peers.written(t.Updates...)
+		u.account.desk.heard(t.Updates)
 		u.sift(t.Updates)
 	}
 	return nil

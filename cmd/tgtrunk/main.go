@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // opening hours have time zones, and containers have no files of them
 
 	"github.com/spf13/cobra"
 )

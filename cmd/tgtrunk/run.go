@@ -21,6 +21,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
 	"github.com/tgtrunk/tgtrunk/telegram/guard"
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
@@ -153,6 +154,10 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 	if err != nil {
 		return nil, err
 	}
+	var desk *chat.Desk
+	if a.Chat != nil {
+		desk = a.Chat.Desk
+	}
 	return telegram.New(telegram.Options{
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep, Lease: cfg.Store.Lease,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
@@ -162,7 +167,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Guard: guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
-		Net: sockets, Log: log,
+		Net: sockets, Chat: desk, Log: log,
 	})
 }
 

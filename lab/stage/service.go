@@ -46,7 +46,8 @@ accounts:
     phone: "{{.Phone}}"
     calls: multi
     reached_in: {{.ReachedIn}}
-pbx:
+{{with .Chat}}    chat: {{.}}
+{{end}}pbx:
   - name: office
     asterisk:
       url: {{.ARI}}
@@ -99,7 +100,7 @@ func (s *Stage) writeConfiguration(o Options) error {
 	}
 	err = configuration.Execute(file, map[string]any{
 		"Dir": s.Dir, "Cloud": s.Cloud.Addr().String(), "Phone": "+" + strings.TrimPrefix(Company.Phone, "+"),
-		"ReachedIn": o.ReachedIn, "ARI": s.Asterisk.ARIURL(), "User": s.Asterisk.ARIUser(),
+		"ReachedIn": o.ReachedIn, "Chat": o.Chat, "ARI": s.Asterisk.ARIURL(), "User": s.Asterisk.ARIUser(),
 	})
 	return errors.Join(err, file.Close())
 }

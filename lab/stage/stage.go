@@ -42,6 +42,7 @@ type Options struct {
 	Binary    string        // the tgtrunk program
 	Env       []string      // added to its environment
 	ReachedIn time.Duration // of the account; default 15 s
+	Chat      string        // of the account, in yaml on one line; "": it answers nobody
 	Progress  func(string)  // told what is going on; may be nil
 	Install   io.Writer     // the output of Asterisk's installation; may be nil
 	Extras    []cloud.User  // more people, known by their first names

@@ -278,18 +278,6 @@ func (c *Control) AddUser(u User) error {
 	return c.s.addAccount(u)
 }
 
-// SendMessage writes a text message from one user to another.
-func (c *Control) SendMessage(from, to int64, text string) error {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	a, b := c.s.accounts[from], c.s.accounts[to]
-	if a == nil || b == nil {
-		return fmt.Errorf("send message from %d to %d: no such user", from, to)
-	}
-	c.s.deliver(a, b, text, nil, nil)
-	return nil
-}
-
 // SetCustomParameters sets phoneCall.custom_parameters (JSON; "" none) of calls requested from now on.
 func (c *Control) SetCustomParameters(json string) {
 	c.s.mu.Lock()

@@ -28,8 +28,10 @@ type message struct {
 	out    bool
 	date   int
 	text   string
+	edited int                   // date of the last edit; 0: none
 	action tg.MessageActionClass // not nil: a service message
-	twin   *message              // the other side's copy; nil in a chat with oneself
+	manner manner
+	twin   *message // the other side's copy; nil in a chat with oneself
 }
 
 // logEntry is one step of pts.
@@ -65,7 +67,24 @@ func (m *message) tl() tg.MessageClass {
 	if m.action != nil {
 		return &tg.MessageService{ID: m.id, Out: m.out, FromID: from, PeerID: peer, Date: m.date, Action: m.action}
 	}
-	return &tg.Message{ID: m.id, Out: m.out, FromID: from, PeerID: peer, Date: m.date, Message: m.text}
+	t := &tg.Message{ID: m.id, Out: m.out, FromID: from, PeerID: peer, Date: m.date, Message: m.text, Offline: m.manner.away}
+	if m.edited != 0 {
+		t.SetEditDate(m.edited)
+	}
+	if m.manner.viaBot != 0 {
+		t.SetViaBotID(m.manner.viaBot)
+	}
+	if card := m.manner.card; card != nil {
+		t.SetMedia(card)
+	}
+	return t
+}
+
+// manner is what is special about how a message came about, or what it carries.
+type manner struct {
+	away   bool // by an answering machine
+	viaBot int64
+	card   *tg.MessageMediaContact
 }
 
 // put files a message and gives the update for it.
@@ -85,6 +104,13 @@ func (b *mailbox) put(m *message) *tg.UpdateNewMessage {
 	}
 	b.note(logEntry{count: 1, peer: m.peer, msg: m})
 	return &tg.UpdateNewMessage{Message: m.tl(), Pts: b.pts, PtsCount: 1}
+}
+
+// edited logs that a message has changed and gives the update for it.
+func (b *mailbox) edited(m *message) *tg.UpdateEditMessage {
+	u := &tg.UpdateEditMessage{Message: m.tl(), PtsCount: 1}
+	u.Pts = b.note(logEntry{count: 1, peer: m.peer, update: u})
+	return u
 }
 
 func (b *mailbox) dialog(peer int64) *dialog {

@@ -20,6 +20,7 @@ const (
 func addMessages(m methods) {
 	on(m, (*request).getDhConfig)
 	on(m, (*request).sendMessage)
+	on(m, (*request).editMessage)
 	on(m, (*request).getHistory)
 	on(m, (*request).getMessages)
 	on(m, (*request).readHistory)
@@ -68,11 +69,16 @@ func (r *request) getDhConfig(q *tg.MessagesGetDhConfigRequest) (bin.Encoder, er
 // deliver files a message with both sides and tells all devices but the one that knows already (nil: none). It gives the
 // update of the sender's copy.
 func (s *Server) deliver(from, to *account, text string, action tg.MessageActionClass, knows *device) *tg.UpdateNewMessage {
+	return s.file(from, to, message{text: text, action: action}, knows)
+}
+
+// file is deliver for a message with all that it carries.
+func (s *Server) file(from, to *account, m message, knows *device) *tg.UpdateNewMessage {
 	date := int(s.now().Unix())
-	mine := &message{owner: from.ID, peer: to.ID, out: true, date: date, text: text, action: action}
+	mine := &message{owner: from.ID, peer: to.ID, out: true, date: date, text: m.text, action: m.action, manner: m.manner}
 	sent := from.box.put(mine)
 	if from != to {
-		theirs := &message{owner: to.ID, peer: from.ID, date: date, text: text, action: action, twin: mine}
+		theirs := &message{owner: to.ID, peer: from.ID, date: date, text: m.text, action: m.action, manner: m.manner, twin: mine}
 		mine.twin = theirs
 		got := to.box.put(theirs)
 		s.push(to, news{updates: []tg.UpdateClass{got}, users: []*account{from}, skip: knows})
@@ -102,6 +108,36 @@ func (r *request) sendMessage(q *tg.MessagesSendMessageRequest) (bin.Encoder, er
 		Updates: []tg.UpdateClass{&tg.UpdateMessageID{ID: sent.Message.GetID(), RandomID: q.RandomID}, sent},
 		Users:   r.usersFor(r.me, r.me, peer), Chats: []tg.ChatClass{}, Date: int(r.now().Unix()),
 	}, nil
+}
+
+// editMessage changes the text of a message of one's own, for both sides.
+func (r *request) editMessage(q *tg.MessagesEditMessageRequest) (bin.Encoder, error) {
+	m := r.me.box.message(q.ID)
+	peer := r.resolvePeer(r.me, q.Peer)
+	text, _ := q.GetMessage()
+	switch {
+	case peer == nil:
+		return nil, fail(400, "PEER_ID_INVALID")
+	case m == nil || m.peer != peer.ID || m.action != nil:
+		return nil, fail(400, "MESSAGE_ID_INVALID")
+	case !m.out:
+		return nil, fail(403, "MESSAGE_AUTHOR_REQUIRED")
+	case text == "":
+		return nil, fail(400, "MESSAGE_EMPTY")
+	case utf8.RuneCountInString(text) > maxText:
+		return nil, fail(400, "MESSAGE_TOO_LONG")
+	case text == m.text:
+		return nil, fail(400, "MESSAGE_NOT_MODIFIED")
+	}
+	now := int(r.now().Unix())
+	m.text, m.edited = text, now
+	if t := m.twin; t != nil {
+		t.text, t.edited = text, now
+		r.push(peer, news{updates: []tg.UpdateClass{peer.box.edited(t)}, users: []*account{r.me}})
+	}
+	mine := r.me.box.edited(m)
+	r.push(r.me, news{updates: []tg.UpdateClass{mine}, users: []*account{peer}, skip: r.dev})
+	return &tg.Updates{Updates: []tg.UpdateClass{mine}, Users: r.usersFor(r.me, r.me, peer), Chats: []tg.ChatClass{}, Date: now}, nil
 }
 
 // randomID is one of the last random_ids of a user.

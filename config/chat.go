@@ -1,0 +1,204 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
+)
+
+// Chat says what an account answers to people who write to it, and what it tells them of calls. What is not mentioned is
+// off.
+type Chat struct {
+	Desk *chat.Desk `yaml:"-"` // what the rest says
+
+	Language    string                       `yaml:"language"`
+	Digits      string                       `yaml:"digits"`      // both, to_pbx, to_user or none
+	Card        bool                         `yaml:"card"`        // say who calls
+	Missed      time.Duration                `yaml:"missed"`      // tell of missed calls, once in so long
+	AutoAnswer  time.Duration                `yaml:"auto_answer"` // answer what means nothing, once in so long
+	CallBack    CallBack                     `yaml:"call_back"`
+	Extensions  Extensions                   `yaml:"extensions"`
+	Departments []Department                 `yaml:"departments"`
+	Menu        Menu                         `yaml:"menu"`
+	Hours       map[string]Hours             `yaml:"hours"` // by a name
+	Limits      ChatLimits                   `yaml:"limits"`
+	Texts       map[string]map[string]string `yaml:"texts"` // by name and language
+}
+
+// CallBack says who is called back, and whom that is connected with.
+type CallBack struct {
+	Words     map[string][]string `yaml:"words"` // by language
+	Context   string              `yaml:"context"`
+	Extension string              `yaml:"extension"`
+	Hours     string              `yaml:"hours"`
+}
+
+// Extensions are those that people may have by writing them.
+type Extensions struct {
+	Context string            `yaml:"context"`
+	Allow   []string          `yaml:"allow"` // 201, or 200-299
+	Names   map[string]string `yaml:"names"` // words, to an extension each
+}
+
+// Department is one of the menu.
+type Department struct {
+	Name      map[string]string `yaml:"name"` // by language
+	Context   string            `yaml:"context"`
+	Extension string            `yaml:"extension"`
+	Hours     string            `yaml:"hours"`
+}
+
+// Menu says when the departments are listed.
+type Menu struct {
+	Words map[string][]string `yaml:"words"` // by language
+	Every time.Duration       `yaml:"every"` // to whoever writes something else, once in so long
+}
+
+// Hours are opening hours.
+type Hours struct {
+	Zone     string            `yaml:"zone"` // such as Europe/Berlin
+	Open     map[string]string `yaml:"open"` // by days
+	Holidays []string          `yaml:"holidays"`
+}
+
+// ChatLimits bound what people get out of an account.
+type ChatLimits struct {
+	Messages    Rate `yaml:"messages"`
+	Calls       Rate `yaml:"calls"`
+	AllMessages Rate `yaml:"all_messages"`
+	AllCalls    Rate `yaml:"all_calls"`
+}
+
+// Rate is so many in so long.
+type Rate struct {
+	Count int           `yaml:"count"`
+	Per   time.Duration `yaml:"per"`
+}
+
+// The values of a chat's `digits`.
+const (
+	DigitsBoth   = "both"
+	DigitsToPBX  = "to_pbx"
+	DigitsToUser = "to_user"
+	DigitsNone   = "none"
+)
+
+const maxChatPeriod = 31 * 24 * time.Hour
+
+// chat makes the account's desk of what the file says.
+func (c *checker) chat(i int) {
+	from := c.config.Accounts[i].Chat
+	if from == nil {
+		return
+	}
+	below := func(way ...any) []any { return append(at("accounts", i, "chat"), way...) }
+	before := len(c.problems)
+	setDefault(&from.Digits, DigitsNone)
+	if !slices.Contains([]string{DigitsBoth, DigitsToPBX, DigitsToUser, DigitsNone}, from.Digits) {
+		c.problem(below("digits"), "digits is %s, %s, %s or %s, not %q", DigitsBoth, DigitsToPBX, DigitsToUser, DigitsNone, from.Digits)
+	}
+	for key, d := range map[string]time.Duration{"missed": from.Missed, "auto_answer": from.AutoAnswer} {
+		c.duration(below(key), d, 0, maxChatPeriod)
+	}
+	c.duration(below("menu", "every"), from.Menu.Every, 0, maxChatPeriod)
+	options := from.options(c, below)
+	if len(c.problems) > before {
+		return // one mistake is said once
+	}
+	desk, err := chat.New(options)
+	for _, err := range unjoin(err) {
+		way := below()
+		var problem *chat.Problem
+		if errors.As(err, &problem) {
+			way = below(problem.Way...)
+		}
+		c.problem(way, "chat: %v", err)
+	}
+	if from.calls() && err == nil && !c.reachesPBX(c.config.Accounts[i].Name) {
+		c.problem(below(), "chat: people can ask for calls, and no route takes calls from %s to a PBX", c.config.Accounts[i].Name)
+	}
+	from.Desk = desk
+}
+
+// calls reports whether people can ask for calls.
+func (f *Chat) calls() bool {
+	return len(f.CallBack.Words)+len(f.Extensions.Allow)+len(f.Extensions.Names)+len(f.Departments) > 0
+}
+
+func (c *checker) reachesPBX(account string) bool {
+	return slices.ContainsFunc(c.config.Routes, func(r Route) bool {
+		return r.From == account && slices.ContainsFunc(append([]Target{r.Target}, r.Otherwise...), func(t Target) bool {
+			return slices.ContainsFunc(t.To, func(name string) bool { return c.isPBX(name) })
+		})
+	})
+}
+
+func (c *checker) isPBX(name string) bool {
+	return slices.ContainsFunc(c.config.PBX, func(p PBX) bool { return p.Name == name })
+}
+
+// options are what package chat is told; what cannot be is a problem.
+func (f *Chat) options(c *checker, below func(...any) []any) chat.Options {
+	hours := f.weeks(c, below)
+	week := func(name string, way ...any) *chat.Week {
+		if _, ok := hours[name]; !ok && name != "" {
+			c.problem(below(append(way, "hours")...), "there are no hours %q", name)
+		}
+		return hours[name]
+	}
+	o := chat.Options{
+		Language: f.Language, Texts: chat.Texts{}, Card: f.Card, Missed: f.Missed, AutoAnswer: f.AutoAnswer,
+		Digits: chat.Digits{
+			ToPBX:  f.Digits == DigitsBoth || f.Digits == DigitsToPBX,
+			ToUser: f.Digits == DigitsBoth || f.Digits == DigitsToUser,
+		},
+		CallBack: chat.CallBack{
+			Words: f.CallBack.Words, Place: chat.Place{Context: f.CallBack.Context, Extension: f.CallBack.Extension},
+			Hours: week(f.CallBack.Hours, "call_back"),
+		},
+		Extensions: chat.Extensions{Context: f.Extensions.Context, Names: f.Extensions.Names},
+		Menu:       chat.Menu{Words: f.Menu.Words, Every: f.Menu.Every},
+		Limits: chat.Limits{
+			Messages: chat.Bucket(f.Limits.Messages), Calls: chat.Bucket(f.Limits.Calls),
+			AllMessages: chat.Bucket(f.Limits.AllMessages), AllCalls: chat.Bucket(f.Limits.AllCalls),
+		},
+	}
+	for key, texts := range f.Texts {
+		o.Texts[chat.Key(key)] = texts
+	}
+	for i, text := range f.Extensions.Allow {
+		r, err := chat.ParseRange(text)
+		if err != nil {
+			c.problem(below("extensions", "allow", i), "%v", err)
+		}
+		o.Extensions.Allow = append(o.Extensions.Allow, r)
+	}
+	for i, d := range f.Departments {
+		o.Departments = append(o.Departments, chat.Department{
+			Name: d.Name, Place: chat.Place{Context: d.Context, Extension: d.Extension}, Hours: week(d.Hours, "departments", i),
+		})
+	}
+	return o
+}
+
+// weeks reads the opening hours.
+func (f *Chat) weeks(c *checker, below func(...any) []any) map[string]*chat.Week {
+	out := map[string]*chat.Week{}
+	for _, name := range slices.Sorted(maps.Keys(f.Hours)) {
+		h := f.Hours[name]
+		zone, err := time.LoadLocation(h.Zone)
+		if err != nil || h.Zone == "" || h.Zone == "Local" {
+			c.problem(below("hours", name, "zone"), "time zone %q: write it as Europe/Berlin", h.Zone)
+			zone = time.UTC
+		}
+		week, err := chat.NewWeek(zone, h.Open, h.Holidays)
+		for _, err := range unjoin(err) {
+			c.problem(below("hours", name), "%v", err)
+		}
+		out[name] = week
+	}
+	return out
+}

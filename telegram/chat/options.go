@@ -1,0 +1,259 @@
+package chat
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say what a Desk does. The zero Options do nothing at all.
+type Options struct {
+	Language    string        // of people whose own is not known or has no texts; default "en"
+	Texts       Texts         // over the built-in ones, which are English; each in Language at least
+	Digits      Digits        // typed during calls
+	Card        bool          // say who calls while a call to a person rings
+	Missed      time.Duration // > 0: tell of missed calls, at most once in so long
+	AutoAnswer  time.Duration // > 0: answer messages that mean nothing, at most once in so long
+	CallBack    CallBack
+	Extensions  Extensions
+	Departments []Department
+	Menu        Menu // of the departments
+	Limits      Limits
+}
+
+// Digits are DTMF digits by chat, each way for itself.
+type Digits struct {
+	ToPBX  bool // what a person types during a call
+	ToUser bool // what the PBX plays is shown, in one message a call
+}
+
+// Place is where a call enters the PBX. The zero Place leaves that to the account's route.
+type Place struct {
+	Context   string // dialplan context; "" is the route's
+	Extension string
+}
+
+// CallBack calls people who ask for it, and connects them with who called them last, else with Place.
+type CallBack struct {
+	Words Words // what they write; empty: none are called back
+	Place Place
+	Hours *Week // nil: always
+}
+
+// Extensions are the only ones that can be had by writing them.
+type Extensions struct {
+	Context string            // of all of them; "" is the route's
+	Allow   []Range           // to be written as they are
+	Names   map[string]string // words, to an extension each
+}
+
+// Department is one that people can choose from the menu.
+type Department struct {
+	Name  map[string]string // by language
+	Place Place
+	Hours *Week // nil: always open
+}
+
+// Menu says when the list of departments is sent.
+type Menu struct {
+	Words Words         // that ask for it
+	Every time.Duration // a message that means nothing gets it at most once in so long; 0: it does not
+}
+
+// Words are by language; who writes one is answered in it.
+type Words map[string][]string
+
+// Limits keep people and the account out of trouble. A zero Bucket gets its default.
+type Limits struct {
+	Messages    Bucket // to one person; default 10 in 1 h
+	Calls       Bucket // that one person may ask for; default 4 in 1 h
+	AllMessages Bucket // of the account; default 20 in 1 min
+	AllCalls    Bucket // of the account; default 60 in 1 h
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		of  *Bucket
+		def Bucket
+	}{
+		{&l.Messages, Bucket{10, time.Hour}}, {&l.Calls, Bucket{4, time.Hour}},
+		{&l.AllMessages, Bucket{20, time.Minute}}, {&l.AllCalls, Bucket{60, time.Hour}},
+	} {
+		if *d.of == (Bucket{}) {
+			*d.of = d.def
+		}
+	}
+	return l
+}
+
+// Range is one extension or several in a row, such as 201 or 200-299.
+type Range struct{ First, Last string }
+
+const maxExtension = 32 // characters
+
+// ParseRange reads "201" or "200-299". Extensions of a range are digits, and all as long as the first.
+func ParseRange(text string) (Range, error) {
+	first, last, several := strings.Cut(text, "-")
+	if !several {
+		last = first
+	}
+	switch {
+	case !isExtension(first) || !isExtension(last):
+		return Range{}, fmt.Errorf("extension %q: write digits and letters, or a range such as 200-299", text)
+	case several && (len(first) != len(last) || strings.Trim(first+last, "0123456789") != "" || last < first):
+		return Range{}, fmt.Errorf("range %q: write two numbers of the same length, the smaller first", text)
+	}
+	return Range{first, last}, nil
+}
+
+func isExtension(text string) bool {
+	return text != "" && len(text) <= maxExtension && strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789_*#") == ""
+}
+
+func (r Range) has(text string) bool {
+	if r.First == r.Last {
+		return text == r.First
+	}
+	return len(text) == len(r.First) && strings.Trim(text, "0123456789") == "" && r.First <= text && text <= r.Last
+}
+
+// find returns the extension that a text means.
+func (e Extensions) find(text string) (string, bool) {
+	if extension, ok := e.Names[text]; ok {
+		return extension, true
+	}
+	return text, e.allows(text)
+}
+
+// allows reports whether an extension may be had as it is.
+func (e Extensions) allows(extension string) bool {
+	return slices.ContainsFunc(e.Allow, func(r Range) bool { return r.has(extension) })
+}
+
+// reaches reports whether an extension may be had, as it is or by a name.
+func (e Extensions) reaches(extension string) bool {
+	return e.allows(extension) || slices.Contains(slices.Collect(maps.Values(e.Names)), extension)
+}
+
+// Desk answers. It is immutable and safe for any number of goroutines.
+type Desk struct {
+	o     Options
+	words map[string]wish // normalised; what they ask for
+}
+
+// wish is what a word asks for.
+type wish struct {
+	what       wanted
+	department int
+	language   string
+}
+
+type wanted uint8
+
+const (
+	nothing wanted = iota
+	callBack
+	menu
+	department
+)
+
+// Problem is what is wrong with Options. Way leads to it in the configuration, such as "departments", 2, "name".
+type Problem struct {
+	Way  []any
+	Text string
+}
+
+// Error returns the text.
+func (p *Problem) Error() string { return p.Text }
+
+// New makes a desk. The error joins a *Problem for everything that is wrong.
+func New(o Options) (*Desk, error) {
+	o.Language = cmp.Or(o.Language, builtIn)
+	o.Limits = o.Limits.withDefaults()
+	d := &Desk{o: o, words: map[string]wish{}}
+	var errs []error
+	refuse := func(text string, way ...any) { errs = append(errs, &Problem{way, text}) }
+	for _, language := range slices.Sorted(maps.Keys(o.CallBack.Words)) {
+		d.addAll(o.CallBack.Words[language], wish{what: callBack, language: language}, refuse, "call_back", "words")
+	}
+	for _, language := range slices.Sorted(maps.Keys(o.Menu.Words)) {
+		d.addAll(o.Menu.Words[language], wish{what: menu, language: language}, refuse, "menu", "words")
+	}
+	d.addDepartments(refuse)
+	d.o.Extensions.Names = make(map[string]string, len(o.Extensions.Names))
+	for _, name := range slices.Sorted(maps.Keys(o.Extensions.Names)) {
+		if !isExtension(o.Extensions.Names[name]) {
+			refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", o.Extensions.Names[name]), "extensions", "names", name)
+		}
+		if _, taken := d.words[normal(name)]; taken || normal(name) == "" {
+			refuse(fmt.Sprintf("%q means something else already", name), "extensions", "names", name)
+		}
+		d.o.Extensions.Names[normal(name)] = o.Extensions.Names[name]
+	}
+	checkPlace(o.Extensions.Context, "0", refuse, "extensions")
+	checkPlace(o.CallBack.Place.Context, cmp.Or(o.CallBack.Place.Extension, "0"), refuse, "call_back")
+	checkLimits(o.Limits, refuse)
+	o.Texts.check(o.Language, refuse)
+	return d, errors.Join(errs...)
+}
+
+func (d *Desk) addDepartments(refuse func(string, ...any)) {
+	if len(d.o.Departments) > 20 {
+		refuse("a menu of more than 20 departments: nobody reads it", "departments")
+	}
+	for i, dep := range d.o.Departments {
+		if len(dep.Name) == 0 {
+			refuse("department without a name", "departments", i)
+		}
+		if dep.Place.Extension == "" {
+			refuse("department without an extension", "departments", i)
+		} else {
+			checkPlace(dep.Place.Context, dep.Place.Extension, refuse, "departments", i)
+		}
+		for _, language := range slices.Sorted(maps.Keys(dep.Name)) {
+			d.addAll([]string{dep.Name[language]}, wish{what: department, department: i, language: language}, refuse, "departments", i, "name")
+		}
+	}
+	if len(d.o.Departments) == 0 && (len(d.o.Menu.Words) > 0 || d.o.Menu.Every > 0) {
+		refuse("a menu without departments", "menu")
+	}
+}
+
+func (d *Desk) addAll(words []string, w wish, refuse func(string, ...any), way ...any) {
+	for _, word := range words {
+		key := normal(word)
+		had, taken := d.words[key]
+		switch {
+		case key == "" || len(key) > maxWord:
+			refuse(fmt.Sprintf("%q cannot be a word to write: use 1 to %d characters, letters or digits among them", word, maxWord), way...)
+		case taken && (had.what != w.what || had.department != w.department):
+			refuse(fmt.Sprintf("%q means something else already", word), way...)
+		case !taken:
+			d.words[key] = w
+		}
+	}
+}
+
+func checkPlace(context, extension string, refuse func(string, ...any), way ...any) {
+	if strings.Trim(strings.ToLower(context), "abcdefghijklmnopqrstuvwxyz0123456789_-.") != "" {
+		refuse(fmt.Sprintf("context %q: use letters, digits, '-', '_' and '.'", context), append(way, "context")...)
+	}
+	if !isExtension(extension) {
+		refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", extension), append(way, "extension")...)
+	}
+}
+
+func checkLimits(l Limits, refuse func(string, ...any)) {
+	for name, b := range map[string]Bucket{"messages": l.Messages, "calls": l.Calls, "all_messages": l.AllMessages, "all_calls": l.AllCalls} {
+		if b.Count < 1 || b.Count > 10000 || b.Per < time.Second || b.Per > 31*24*time.Hour {
+			refuse(fmt.Sprintf("%d in %v is no limit: use 1 to 10000 in 1s to 744h", b.Count, b.Per), "limits", name)
+		}
+	}
+}
+
+// Digits reports which ways digits go.
+func (d *Desk) Digits() Digits { return d.o.Digits }

@@ -1,0 +1,206 @@
+package chat
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Key names a text.
+type Key string
+
+// The texts, with the fields each knows.
+const (
+	TextAutoAnswer Key = "auto_answer" // to a message that means nothing
+	TextMenu       Key = "menu"        // {departments}
+	TextClosed     Key = "closed"      // {name}, {date}, {time}: when it opens
+	TextCalling    Key = "calling"     // {name}: with whom the person is being connected
+	TextLater      Key = "later"       // the person has asked for too many calls
+	TextCard       Key = "card"        // {name}, {number} of the caller, {account}, variables of the route: {DEPARTMENT}
+	TextTried      Key = "tried"       // the same: a call that the person has missed
+	TextMissed     Key = "missed"      // {word}: a call of the person's that nobody has taken
+	TextFailed     Key = "call_failed" // a call that the person has asked for could not be placed
+	TextDigits     Key = "digits"      // {digits} that the PBX has played
+)
+
+// Texts are by key and language. {field} is filled in; what stands in [brackets] vanishes when a field in it is not
+// known, and a text that lacks one outside of them is not sent.
+type Texts map[Key]map[string]string
+
+const (
+	builtIn    = "en"
+	maxText    = 1000 // characters of a text; Telegram's own limit is 4096
+	maxMessage = 4096 // characters that Telegram takes
+	maxWord    = 64   // bytes of a word that means something
+)
+
+func builtInText(k Key) string {
+	switch k {
+	case TextAutoAnswer:
+		return "Nobody reads messages here. Please call this account."
+	case TextMenu:
+		return "Answer with a number, and we call you and connect you:\n{departments}"
+	case TextClosed:
+		return "[{name}: ]closed now.[ Opens on {date} at {time}.]"
+	case TextCalling:
+		return "We are calling you[ to connect you with {name}]."
+	case TextLater:
+		return "You have asked for several calls already. Please try again later."
+	case TextCard:
+		return "Call from [{name}, ]ext {number}"
+	case TextTried:
+		return "We tried to reach you[: {name}][, ext {number}]."
+	case TextMissed:
+		return "You called, and nobody could take the call.[ Write “{word}”, and we call you.]"
+	case TextFailed:
+		return "We could not call you. Please look whether your privacy settings let us."
+	case TextDigits:
+		return "☎ {digits}"
+	}
+	return ""
+}
+
+// fieldsOf are the fields of a text; nil where the route's variables are fields as well.
+func fieldsOf(k Key) []string {
+	switch k {
+	case TextMenu:
+		return []string{"departments"}
+	case TextClosed:
+		return []string{"name", "date", "time"}
+	case TextCalling:
+		return []string{"name"}
+	case TextMissed:
+		return []string{"word"}
+	case TextDigits:
+		return []string{"digits"}
+	case TextCard, TextTried:
+		return nil
+	}
+	return []string{}
+}
+
+func (t Texts) check(fallback string, refuse func(string, ...any)) {
+	for _, k := range slices.Sorted(maps.Keys(t)) {
+		if builtInText(k) == "" {
+			refuse(fmt.Sprintf("there is no text %q", k), "texts", string(k))
+			continue
+		}
+		if _, ok := t[k][fallback]; !ok {
+			refuse(fmt.Sprintf("text %q is missing in %q, the default language", k, fallback), "texts", string(k))
+		}
+		for _, language := range slices.Sorted(maps.Keys(t[k])) {
+			text := t[k][language]
+			problem := checkTemplate(text, fieldsOf(k))
+			switch {
+			case strings.TrimSpace(text) == "" || utf8.RuneCountInString(text) > maxText:
+				problem = fmt.Sprintf("use 1 to %d characters", maxText)
+			case !utf8.ValidString(text):
+				problem = "it is no valid UTF-8"
+			}
+			if problem != "" {
+				refuse(fmt.Sprintf("text %q in %q: %s", k, language, problem), "texts", string(k), language)
+			}
+		}
+	}
+}
+
+// checkTemplate says what is wrong with a template; "" for nothing.
+func checkTemplate(text string, fields []string) (problem string) {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		case '{':
+			name, _, closed := strings.Cut(text[i+1:], "}")
+			if !closed || name == "" || strings.ContainsAny(name, "{[]") {
+				return "a { without its }"
+			}
+			if fields != nil && !slices.Contains(fields, name) {
+				return fmt.Sprintf("there is no field {%s}", name)
+			}
+			i += len(name) + 1
+		case '}':
+			return "a } without its {"
+		}
+		if depth < 0 || depth > 1 {
+			return "brackets do not match, or stand in each other"
+		}
+	}
+	if depth != 0 {
+		return "brackets do not match, or stand in each other"
+	}
+	return ""
+}
+
+// text returns a text in the person's language with its fields filled in; false where one is missing.
+func (d *Desk) text(k Key, p Person, b *Book, fields map[string]string) (string, bool) {
+	template, ok := pick(d.o.Texts[k], p.Language, b.Language, d.o.Language)
+	if !ok {
+		template = builtInText(k)
+	}
+	return fill(template, fields)
+}
+
+// pick returns the text of the first language that there is: any, where there is none of them.
+func pick(texts map[string]string, languages ...string) (string, bool) {
+	for _, language := range append(languages, builtIn) {
+		short, _, _ := strings.Cut(language, "-") // de-AT is served by de
+		for _, l := range []string{language, short} {
+			if text, ok := texts[l]; ok && l != "" {
+				return text, true
+			}
+		}
+	}
+	for _, language := range slices.Sorted(maps.Keys(texts)) {
+		return texts[language], true
+	}
+	return "", false
+}
+
+// fill fills a checked template in. What comes from outside is never read as a template.
+func fill(template string, fields map[string]string) (string, bool) {
+	var out strings.Builder
+	for template != "" {
+		before, rest, found := strings.Cut(template, "[")
+		text, ok := fillPlain(before, fields)
+		if !ok {
+			return "", false
+		}
+		out.WriteString(text)
+		if !found {
+			break
+		}
+		optional, after, _ := strings.Cut(rest, "]")
+		if text, ok := fillPlain(optional, fields); ok {
+			out.WriteString(text)
+		}
+		template = after
+	}
+	text := strings.TrimSpace(out.String())
+	if utf8.RuneCountInString(text) > maxMessage {
+		text = string([]rune(text)[:maxMessage])
+	}
+	return text, text != ""
+}
+
+func fillPlain(template string, fields map[string]string) (string, bool) {
+	var out strings.Builder
+	for {
+		before, rest, found := strings.Cut(template, "{")
+		out.WriteString(before)
+		if !found {
+			return out.String(), true
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		if fields[name] == "" {
+			return "", false
+		}
+		out.WriteString(fields[name])
+		template = after
+	}
+}

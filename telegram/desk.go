@@ -1,0 +1,271 @@
+package telegram
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gotd/td/tg"
+
+	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
+)
+
+const (
+	deskRoom     = 256                 // messages and notices that wait
+	deskIn       = 15 * time.Second    // for one of them, a flood wait included
+	rememberFor  = 90 * 24 * time.Hour // a person who has not been heard of
+	digitsFresh  = 30 * time.Second    // digits that come later are not played
+	serviceUser  = 777000              // Telegram's own notifications, login codes among them
+	showFirst    = 300 * time.Millisecond
+	showNext     = time.Second // between two edits of a message
+	mostShown    = 200         // digits of a call
+	varChat      = "TGTRUNK_CHAT"
+	bookOfTotals = "all"
+)
+
+// desk reads what people write to the account, and tells them of calls, as package chat decides. What it is to do waits
+// in a queue; its goroutine owns what is remembered of people. Digits that people type in calls do not wait.
+type desk struct {
+	account *Account
+	rules   *chat.Desk // nil: nothing is read and nothing is said
+	jobs    chan job
+	talks
+}
+
+// job is something that the desk has to do while there is a session.
+type job func(ctx context.Context, t *turn)
+
+// turn is a session as the desk's goroutine works with it.
+type turn struct {
+	*session
+	offer func(*leg, Peer, chat.Call)
+}
+
+func newDesk(a *Account, rules *chat.Desk) *desk {
+	return &desk{account: a, rules: rules, jobs: make(chan job, deskRoom), talks: talks{legs: map[int64][]*leg{}}}
+}
+
+// run works the queue off until ctx ends.
+func (d *desk) run(ctx context.Context, t *turn) {
+	if d.rules == nil {
+		return
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case do := <-d.jobs:
+			limited, cancel := context.WithTimeout(ctx, deskIn)
+			do(limited, t)
+			cancel()
+		}
+	}
+}
+
+// post queues a job. It does not block: what finds no room is dropped.
+func (d *desk) post(do job) bool {
+	select {
+	case d.jobs <- do:
+		return true
+	default:
+		d.account.log.Warn("dropped a message or a notice: too many wait", "waiting", deskRoom)
+		return false
+	}
+}
+
+// heard takes the messages among updates.
+func (d *desk) heard(all []tg.UpdateClass) {
+	if d.rules == nil {
+		return
+	}
+	for _, one := range all {
+		if news, ok := one.(*tg.UpdateNewMessage); ok {
+			if m, ok := news.Message.(*tg.Message); ok {
+				d.take(m)
+			}
+		}
+	}
+}
+
+// take takes a message: digits for a call that is up go there at once, everything else waits its turn.
+func (d *desk) take(m *tg.Message) {
+	from, private := m.PeerID.(*tg.PeerUser)
+	if m.Out || !private {
+		return
+	}
+	message := messageOf(m, from.UserID)
+	if digits, ok := chat.DTMF(message.Text); ok && d.rules.Digits().ToPBX && !message.Automatic {
+		if l := d.talking(from.UserID); l != nil {
+			l.press(digits, message.Date)
+			return
+		}
+	}
+	d.post(func(ctx context.Context, t *turn) {
+		p, ok := t.peers.get(from.UserID)
+		if !ok || !p.Person || p.ID == serviceUser || p.ID == t.self.ID {
+			return
+		}
+		d.settle(ctx, t, p, func(s chat.State, now time.Time) []chat.Action {
+			return d.rules.Read(d.person(t.session, p), message, s, now)
+		})
+	})
+}
+
+// messageOf is a private message as package chat sees it.
+func messageOf(m *tg.Message, from int64) chat.Message {
+	card, _ := m.Media.(*tg.MessageMediaContact)
+	return chat.Message{
+		ID: m.ID, Date: time.Unix(int64(m.Date), 0), Text: m.Message, Out: m.Out,
+		// Offline is a business account's greeting or away message; ViaBusinessBotID a bot that answers for one.
+		Automatic: m.ViaBotID != 0 || m.ViaBusinessBotID != 0 || m.Offline || m.FromScheduled,
+		OwnCard:   card != nil && card.UserID == from,
+	}
+}
+
+func (d *desk) person(s *session, p Peer) chat.Person {
+	return chat.Person{
+		ID: p.ID, Language: p.Language, Stranger: p.callee().Stranger,
+		Machine: !p.Person || p.ID == serviceUser || p.ID == s.self.ID,
+	}
+}
+
+// settle lets package chat decide about a person, keeps what it has changed, and carries the rest out.
+func (d *desk) settle(ctx context.Context, t *turn, p Peer, decide func(chat.State, time.Time) []chat.Action) {
+	for _, action := range d.decide(ctx, t, p, decide) {
+		switch action := action.(type) {
+		case chat.Say:
+			d.say(ctx, t, p, action.Text)
+		case chat.Call:
+			d.call(t, p, action)
+		}
+	}
+}
+
+// decide returns what is to be done. Nothing is where it could not be counted: an account that forgets its limits says
+// too much.
+func (d *desk) decide(ctx context.Context, t *turn, p Peer, decide func(chat.State, time.Time) []chat.Action) []chat.Action {
+	keep := shelf{d.account.keep, fmt.Sprintf("%d/chat/", t.self.ID)}
+	s := chat.State{Book: new(chat.Book), Totals: new(chat.Totals)}
+	book, totals := keep.of(strconv.FormatInt(p.ID, 10)), keep.of(bookOfTotals)
+	err := errors.Join(book.read(ctx, s.Book), totals.read(ctx, s.Totals))
+	if err == nil {
+		actions := decide(s, t.config.now())
+		if err = errors.Join(book.write(ctx, s.Book), totals.write(ctx, s.Totals)); err == nil {
+			return actions
+		}
+	}
+	if ctx.Err() == nil {
+		d.account.log.Warn("a message stays unanswered, its answer could not be counted", "error", err)
+	}
+	return nil
+}
+
+// shelf is where the books of an account stand.
+type shelf struct {
+	keep   keep
+	prefix string
+}
+
+func (s shelf) of(name string) *slip { return &slip{keep: s.keep, key: s.keep.key(s.prefix + name)} }
+
+// slip is one value of it.
+type slip struct {
+	keep keep
+	key  string
+	was  string
+}
+
+func (s *slip) read(ctx context.Context, into any) error {
+	e, err := s.keep.store.Get(ctx, s.key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the book of a chat: %w", err)
+	}
+	s.was = string(e.Value)
+	if err := json.Unmarshal(e.Value, into); err != nil {
+		return fmt.Errorf("read the book of a chat: %w", err)
+	}
+	return nil
+}
+
+func (s *slip) write(ctx context.Context, v any) error {
+	raw, err := json.Marshal(v)
+	if err == nil && string(raw) != s.was {
+		err = s.keep.put(ctx, s.key, raw, rememberFor)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the book of a chat: %w", err)
+	}
+	return nil
+}
+
+// say writes to a person and returns the message's id; 0 where that did not work.
+func (d *desk) say(ctx context.Context, t *turn, p Peer, text string) int {
+	id, err := t.send(ctx, p, text)
+	if err != nil && ctx.Err() == nil {
+		d.account.log.Warn("message could not be sent", "user", p.ID, "error", err)
+	}
+	return id
+}
+
+// call calls a person who has asked for it, unless there is a call with that person already.
+func (d *desk) call(t *turn, p Peer, c chat.Call) {
+	log := d.account.log.With("user", p.ID, "why", string(c.Why))
+	if d.busy(p.ID) {
+		log.Info("call asked for by message left out: there is one already")
+		return
+	}
+	log.Info("call asked for by message", "extension", c.Place.Extension)
+	t.offer(d.account.newLeg(), p, c)
+}
+
+// talks are the calls with people, by user id, from the moment they are placed or come in.
+type talks struct {
+	mu   sync.Mutex
+	legs map[int64][]*leg
+}
+
+func (t *talks) join(l *leg) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.legs[l.with.ID] = append(t.legs[l.with.ID], l)
+}
+
+func (t *talks) leave(l *leg) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rest := t.legs[l.with.ID][:0]
+	for _, other := range t.legs[l.with.ID] {
+		if other != l {
+			rest = append(rest, other)
+		}
+	}
+	if t.legs[l.with.ID] = rest; len(rest) == 0 {
+		delete(t.legs, l.with.ID)
+	}
+}
+
+func (t *talks) busy(id int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.legs[id]) > 0
+}
+
+// talking is the newest call with a person that has audio; nil for none.
+func (t *talks) talking(id int64) *leg {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := len(t.legs[id]) - 1; i >= 0; i-- {
+		if l := t.legs[id][i]; l.keys.up.Load() {
+			return l
+		}
+	}
+	return nil
+}
