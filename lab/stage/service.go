@@ -134,9 +134,13 @@ func (s *Stage) writeConfiguration(text *template.Template, service string, o Op
 	if err != nil {
 		return err
 	}
+	url := s.Asterisk.ARIURL()
+	if s.ARI != nil {
+		url = strings.Replace(url, s.Asterisk.HTTPAddr(), s.ARI.Addr(), 1)
+	}
 	err = text.Execute(file, Setting{
 		Service: service, Dir: s.Dir, Cloud: s.Cloud.Addr().String(), Accounts: o.Accounts, ReachedIn: o.ReachedIn,
-		ARI: s.Asterisk.ARIURL(), User: s.Asterisk.ARIUser(),
+		ARI: url, User: s.Asterisk.ARIUser(),
 	})
 	return errors.Join(err, file.Close())
 }

@@ -38,6 +38,8 @@ var People = map[string]cloud.User{
 // TelegramTone is what everybody's phone plays in calls, in Hz.
 const TelegramTone = 440
 
+const keepCalls = 50_000 // at the simulated Telegram: whoever judges looks at all of them
+
 // Options of a Stage. Dir and Binary are required.
 type Options struct {
 	Dir       string        // everything is written here
@@ -55,6 +57,8 @@ type Options struct {
 	Dialplan      string             // default Dialplan
 	Timeouts      cloud.Timeouts     // of the simulated Telegram
 	Limits        cloud.ClientConfig // that it gives to clients
+	Absent        []cloud.User       // more people, whose phones are off
+	RelayARI      bool               // between the services and Asterisk, so that their connection can be cut
 	Prepare       func(*Stage) error // called when the simulated Telegram runs, before anybody logs in; may be nil
 }
 
@@ -86,6 +90,7 @@ type Stage struct {
 	Phones   map[string]*lab.Phone   // by extension: 100, 201
 	People   map[string]*phone.Phone // by name; those whose phone is on
 	Service  *Service                // the first; ServiceOf has all
+	ARI      *Relay                  // with Options.RelayARI
 	Voice    phone.Voice             // of TelegramTone
 
 	accounts []Account
@@ -148,14 +153,14 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "cloud.pem.pub"), cloud.PublicPEM(&key.PublicKey), 0o600); err != nil {
 		return err
 	}
-	users := slices.Clone(o.Extras)
+	users := slices.Concat(o.Extras, o.Absent)
 	for _, account := range o.Accounts {
 		users = append(users, account.User)
 	}
 	for _, user := range People {
 		users = append(users, user)
 	}
-	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: cloud.Relay{TURN: true}, Timeouts: o.Timeouts, Config: o.Limits, Log: o.Log})
+	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: cloud.Relay{TURN: true}, Timeouts: o.Timeouts, Config: o.Limits, KeepCalls: keepCalls, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -171,11 +176,11 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 
 func (s *Stage) startServices(ctx context.Context, o Options) error {
 	for _, name := range o.Services {
-		if err := s.LaunchService(ctx, o, name); err != nil {
+		if err := s.StartService(ctx, o, name); err != nil {
 			return err
 		}
 	}
-	return s.Ready(ctx)
+	return nil
 }
 
 func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
@@ -201,7 +206,10 @@ func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
 	for _, p := range s.Phones {
 		p.SetServer(s.Asterisk.SIPAddr())
 	}
-	return nil
+	if o.RelayARI {
+		s.ARI, err = newRelay(s.Asterisk.HTTPAddr())
+	}
+	return err
 }
 
 // goes runs something until base ends and keeps its error.
@@ -274,6 +282,9 @@ func (s *Stage) Stop() error {
 	}
 	for _, p := range s.Phones {
 		p.Close()
+	}
+	if s.ARI != nil {
+		s.ARI.close()
 	}
 	if s.Asterisk != nil {
 		s.Asterisk.Stop()
