@@ -171,6 +171,9 @@ func (b *books) may(tale tale) []bridge.Reason {
 	if tale.via == 1 {
 		may = b.flooded(tale, may)
 	}
+	if tale.via == 2 && tale.plot == outVanishesEarly { // the pool tries the other account, and says what came of that
+		may = append(may, bridge.Flood, bridge.AccountDown)
+	}
 	return may
 }
 
@@ -319,7 +322,7 @@ func (b *books) judgeAccount(t *testing.T, account stage.Account, out bool) {
 // idOf finds the person that a target means.
 func (b *books) idOf(p bridge.Party) int64 {
 	for _, tale := range b.tales {
-		if p.UserID == tale.who.ID || p.Username == tale.who.Username || p.Phone != "" && "+"+p.Phone == tale.who.Phone {
+		if p.UserID == tale.who.ID || p.Username == tale.who.Username || p.Phone == tale.who.Phone {
 			return tale.who.ID
 		}
 	}

@@ -271,11 +271,11 @@ func (d *day) play(ctx context.Context) []tale {
 func (d *day) acts() map[int]func(context.Context) {
 	at := func(share float64) int { return int(share * float64(len(d.script))) }
 	return map[int]func(context.Context){
+		at(0.04): d.limits,
 		at(0.10): d.killed,
 		at(0.34): d.flooded,
 		at(0.66): d.cut,
 		at(0.74): d.dropped,
-		at(0.80): d.limits,
 		at(0.92): d.ban,
 	}
 }
