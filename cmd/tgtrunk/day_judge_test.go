@@ -171,7 +171,7 @@ func (b *books) may(tale tale) []bridge.Reason {
 	if tale.via == 1 {
 		may = b.flooded(tale, may)
 	}
-	if tale.via == 2 && tale.plot == outVanishesEarly { // the pool tries the other account, and says what came of that
+	if tale.via == 2 && (tale.stranger || tale.plot == outVanishesEarly) { // the pool tries the other account, and says what came of that
 		may = append(may, bridge.Flood, bridge.AccountDown)
 	}
 	return may
@@ -260,7 +260,9 @@ func (b *books) judgeRecords(t *testing.T, verdicts []stage.Verdict) {
 		missing++
 	}
 	for _, v := range verdicts {
-		reasons[v.Leg] = v.Reason
+		if !b.d.disturbed(when[v.Call]) {
+			reasons[v.Leg] = v.Reason
+		}
 	}
 	for _, r := range b.records {
 		if said := reasons[r.Offering.Leg]; r.Offering.Trunk == "office" && said != "" && said != string(r.Reason) {

@@ -69,7 +69,7 @@ func writeScript(seed uint64, calls int) []errand {
 	script := make([]errand, calls)
 	for i := range script {
 		e := errand{
-			via: random.IntN(3), how: random.IntN(3), ring: between(random, 50, 400), talk: between(random, 400, 1500), farEnd: random.IntN(2) == 0,
+			via: random.IntN(3), how: random.IntN(3), ring: between(random, 50, 400), talk: between(random, 800, 1600), farEnd: random.IntN(2) == 0,
 		}
 		for dice := random.IntN(100); dice >= often[e.plot]; e.plot++ {
 			dice -= often[e.plot]

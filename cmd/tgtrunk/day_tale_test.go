@@ -15,7 +15,7 @@ import (
 const (
 	ends      = 10 * time.Second       // for whatever should happen by itself
 	ringsFor  = 700 * time.Millisecond // until whoever is to give up does
-	packetsOK = 3                      // each way, in a call that was up
+	packetsOK = 1                      // each way, in a call that was up
 )
 
 // tale is what a call of the script has come to.
