@@ -261,8 +261,11 @@ func (a *Asterisk) consoleTail() string {
 }
 
 // ARIURL is where ARI is served, such as http://127.0.0.1:8088/ari.
-func (a *Asterisk) ARIURL() string {
-	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(a.options.HTTPPort)) + "/ari"
+func (a *Asterisk) ARIURL() string { return "http://" + a.HTTPAddr() + "/ari" }
+
+// HTTPAddr is the address of the HTTP server, host:port.
+func (a *Asterisk) HTTPAddr() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.options.HTTPPort))
 }
 
 // ARIUser is the name for ARI.

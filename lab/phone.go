@@ -56,7 +56,7 @@ type Phone struct {
 	come    chan *PhoneCall
 
 	mu     sync.Mutex // guards everything below
-	answer Behaviour
+	answer func(number string) Behaviour
 	server string
 	calls  map[string]*PhoneCall // by Call-ID
 	closed bool
@@ -75,7 +75,7 @@ func NewPhone(o PhoneOptions) (*Phone, error) {
 		return nil, fmt.Errorf("open phone %s: %w", o.Name, err)
 	}
 	p := &Phone{
-		options: o, log: o.Log.With("phone", o.Name), conn: conn, answer: o.Answer, server: o.Server,
+		options: o, log: o.Log.With("phone", o.Name), conn: conn, answer: func(string) Behaviour { return o.Answer }, server: o.Server,
 		port: conn.LocalAddr().(*net.UDPAddr).Port, calls: map[string]*PhoneCall{}, come: make(chan *PhoneCall, callsKept),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -94,10 +94,13 @@ func (p *Phone) Addr() string { return p.conn.LocalAddr().String() }
 func (p *Phone) Port() int { return p.port }
 
 // SetAnswer changes what happens to incoming calls from now on.
-func (p *Phone) SetAnswer(b Behaviour) {
+func (p *Phone) SetAnswer(b Behaviour) { p.SetAnswerBy(func(string) Behaviour { return b }) }
+
+// SetAnswerBy is SetAnswer where it depends on the caller's number.
+func (p *Phone) SetAnswerBy(choose func(number string) Behaviour) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answer = b
+	p.answer = choose
 }
 
 // SetServer says where calls are placed: phones come first, since Asterisk's configuration has their ports.

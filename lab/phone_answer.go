@@ -58,9 +58,9 @@ func (p *Phone) takeCall(req *sip.Request, tx sip.ServerTransaction) {
 	default: // nobody has asked for the last ones either
 	}
 	p.mu.Lock()
-	behaviour := p.answer
+	choose := p.answer
 	p.mu.Unlock()
-	c.finish(c.runIncoming(behaviour, remote))
+	c.finish(c.runIncoming(choose(c.number), remote))
 }
 
 func (c *PhoneCall) open(req *sip.Request, tx sip.ServerTransaction) error {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,7 +45,7 @@ type Account struct {
 
 // legs are the account's legs that have not ended.
 type legs struct {
-	born    string // makes ids unique over restarts
+	born    string // makes ids unique over restarts, and among processes that share the account
 	counter atomic.Uint64
 	live    atomic.Int64
 
@@ -101,7 +101,7 @@ func New(o Options) (*Account, error) {
 		read:  &progress{keep: k},
 		guard: guard.New(guard.Options{Store: o.Store, Read: signalOf, Limits: *o.Guard, Log: log}),
 		login: make(chan struct{}, 1),
-		legs:  legs{born: strconv.FormatInt(time.Now().Unix(), 36)},
+		legs:  legs{born: strings.ToLower(rand.Text()[:8])},
 	}
 	a.desk = newDesk(a, o.Chat)
 	a.setHealth(ErrOffline)

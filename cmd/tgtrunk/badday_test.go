@@ -15,18 +15,24 @@ import (
 // setStage starts a stage with this test binary as the service.
 func setStage(ctx context.Context, t *testing.T) (*stage.Stage, stage.Options) {
 	t.Helper()
+	return setStageWith(ctx, t, stage.Options{})
+}
+
+// setStageWith is setStage where it is not the ordinary one.
+func setStageWith(ctx context.Context, t *testing.T, o stage.Options) (*stage.Stage, stage.Options) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := stage.Options{
-		Dir: t.TempDir(), Binary: self, Env: []string{asProgram + "=1"},
-		Progress: func(text string) { t.Log(text) }, Log: slog.New(slog.DiscardHandler),
-	}
+	o.Dir, o.Binary, o.Env = t.TempDir(), self, []string{asProgram + "=1"}
+	o.Progress, o.Log = func(text string) { t.Log(text) }, slog.New(slog.DiscardHandler)
+	begun := time.Now()
 	s, err := stage.Start(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("the stage is set after %v", time.Since(begun).Round(time.Millisecond))
 	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
 			t.Error(err)
@@ -90,7 +96,7 @@ func TestServiceOutlivesBadDays(t *testing.T) {
 
 	tg, sip := liveCall(ctx, t, s)
 	s.Service.Kill()
-	if err := s.StartService(ctx, o); err != nil {
+	if err := s.StartService(ctx, o, "tgtrunk"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sip.WaitOver(ctx); err != nil {
@@ -112,7 +118,7 @@ func TestServiceWaitsForAsterisk(t *testing.T) {
 	}
 	s.Asterisk.Stop()
 	restarted := make(chan error, 1)
-	go func() { restarted <- s.StartService(ctx, o) }()
+	go func() { restarted <- s.StartService(ctx, o, "tgtrunk") }()
 	for s.Cloud.Control().Online(stage.Company.ID) == 0 {
 		select {
 		case err := <-restarted:

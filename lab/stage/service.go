@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/lab"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 )
 
 // Service is the tgtrunk process.
@@ -33,31 +36,55 @@ func (s *Service) Stop() error {
 	return nil
 }
 
-var configuration = template.Must(template.New("tgtrunk.yaml").Parse(`data: {{.Dir}}/data
+// Configuration is what an administrator would write for one account and one PBX.
+const Configuration = `data: {{.Dir}}/data
 log: {level: debug}
 telegram:
   listen: "127.0.0.1:0"
   server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
 guard: {strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}   # it makes nothing but calls to strangers
 accounts:
-  - name: company
+{{- range .Accounts}}
+  - name: {{.Name}}
     api_id: 1
     api_hash: "00000000000000000000000000000000"
-    phone: "{{.Phone}}"
+    phone: "{{.User.Phone}}"
     calls: multi
-    reached_in: {{.ReachedIn}}
-{{with .Chat}}    chat: {{.}}
-{{end}}pbx:
+    reached_in: {{$.ReachedIn}}
+{{- with $.Chat}}
+    chat: {{.}}
+{{- end}}
+{{- end}}
+pbx:
   - name: office
     asterisk:
       url: {{.ARI}}
       username: {{.User}}
       password: {file: {{.Dir}}/ari.password}
+      app: {{.Service}}
 routes:
   - {name: in, from: company, to: office, context: from-telegram, extension: "100"}
   - {name: out, from: office, to: company, numbers: {country: "49", national_prefix: "0"}}
 records: {file: {{.Dir}}/calls.jsonl}
-`))
+`
+
+// Setting is what a template of a configuration may name.
+type Setting struct {
+	Service   string // name of the process, and of its Stasis application
+	Dir       string // of the stage; has ari.password and cloud.pem.pub
+	Cloud     string // address of the simulated Telegram
+	Accounts  []Account
+	ReachedIn time.Duration
+	Chat      string // of every account, in yaml on one line; "": they answer nobody
+	ARI, User string // URL and user name
+}
+
+// Account is an account that the service holds.
+type Account struct {
+	Name string
+	User cloud.User
+	Out  bool // it is not logged in
+}
 
 // Dialplan is what an administrator would write (README.md shows the same).
 const Dialplan = `
@@ -90,28 +117,50 @@ max_contacts=2
 remove_existing=yes
 `
 
-func (s *Stage) writeConfiguration(o Options) error {
+func (s *Stage) writeConfigurations(o Options) error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "ari.password"), []byte(s.Asterisk.ARIPassword()), 0o600); err != nil {
 		return err
 	}
-	file, err := os.Create(s.Config())
+	text, err := template.New("tgtrunk.yaml").Parse(o.Configuration)
 	if err != nil {
 		return err
 	}
-	err = configuration.Execute(file, map[string]any{
-		"Dir": s.Dir, "Cloud": s.Cloud.Addr().String(), "Phone": "+" + strings.TrimPrefix(Company.Phone, "+"),
-		"ReachedIn": o.ReachedIn, "Chat": o.Chat, "ARI": s.Asterisk.ARIURL(), "User": s.Asterisk.ARIUser(),
+	for _, name := range o.Services {
+		if err := s.writeConfiguration(text, name, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) writeConfiguration(text *template.Template, service string, o Options) error {
+	file, err := os.Create(s.ConfigOf(service))
+	if err != nil {
+		return err
+	}
+	url := s.Asterisk.ARIURL()
+	if s.ARI != nil {
+		url = strings.Replace(url, s.Asterisk.HTTPAddr(), s.ARI.Addr(), 1)
+	}
+	err = text.Execute(file, Setting{
+		Service: service, Dir: s.Dir, Cloud: s.Cloud.Addr().String(), Accounts: o.Accounts, ReachedIn: o.ReachedIn, Chat: o.Chat,
+		ARI: url, User: s.Asterisk.ARIUser(),
 	})
 	return errors.Join(err, file.Close())
 }
 
-// login logs the service's account in as an administrator does, with the code on standard input.
+// login logs the service's accounts in as an administrator does, with the code on standard input.
 func (s *Stage) login(ctx context.Context, o Options) error {
-	cmd := s.command(ctx, o, "login", "--config", s.Config(), "--account", "company")
-	cmd.Stdin = strings.NewReader(Company.Code + "\n")
-	output, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("tgtrunk login: %w\n%s", err, output)
+	for _, a := range o.Accounts {
+		if a.Out {
+			continue
+		}
+		cmd := s.command(ctx, o, "login", "--config", s.ConfigOf(o.Services[0]), "--account", a.Name)
+		cmd.Stdin = strings.NewReader(a.User.Code + "\n")
+		output, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("tgtrunk login --account %s: %w\n%s", a.Name, err, output)
+		}
 	}
 	return nil
 }
@@ -123,38 +172,72 @@ func (s *Stage) command(ctx context.Context, o Options, args ...string) *exec.Cm
 	return cmd
 }
 
-// StartService runs `tgtrunk run` and waits until it is Ready.
-func (s *Stage) StartService(ctx context.Context, o Options) error {
-	path := filepath.Join(s.Dir, "tgtrunk.log")
+// StartService runs `tgtrunk run` of that name and waits until it is Ready.
+func (s *Stage) StartService(ctx context.Context, o Options, name string) error {
+	if err := s.LaunchService(ctx, o, name); err != nil {
+		return err
+	}
+	return s.Ready(ctx)
+}
+
+// LaunchService runs `tgtrunk run` of that name and does not wait.
+func (s *Stage) LaunchService(ctx context.Context, o Options, name string) error {
+	path := filepath.Join(s.Dir, name+".log")
 	output, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	// The service outlives ctx, which bounds its start only.
-	cmd := s.command(context.WithoutCancel(ctx), o, "run", "--config", s.Config())
+	cmd := s.command(context.WithoutCancel(ctx), o, "run", "--config", s.ConfigOf(name))
 	cmd.Stdout, cmd.Stderr = output, output
 	process, err := lab.StartProcess(cmd)
 	if err = errors.Join(err, output.Close()); err != nil {
 		return err
 	}
-	s.Service = &Service{Process: process, log: path}
-	return s.Ready(ctx)
+	service := &Service{Process: process, log: path}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[name] = service
+	if s.Service == nil || s.Service.log == path {
+		s.Service = service
+	}
+	return nil
 }
 
-// Ready waits until the service serves the PBX and is online at Telegram, half a minute at most.
+// ServiceOf is the process of that name that was started last; nil where none was.
+func (s *Stage) ServiceOf(name string) *Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services[name]
+}
+
+// Ready waits until every service that was started serves the PBX and their accounts are online at Telegram, half a
+// minute at most.
 func (s *Stage) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
+	s.mu.Lock()
+	services := maps.Clone(s.services)
+	s.mu.Unlock()
 	for {
 		apps, err := s.Asterisk.CLI(ctx, "ari show apps")
-		if err == nil && strings.Contains(apps, "tgtrunk") && s.Cloud.Control().Online(Company.ID) > 0 {
+		ready := err == nil && !slices.ContainsFunc(s.accounts, func(a Account) bool {
+			return !a.Out && s.Cloud.Control().Online(a.User.ID) == 0
+		})
+		for name, service := range services {
+			select {
+			case <-service.Done():
+				return fmt.Errorf("service %s ended by itself with %s\n%s", name, service.Status(), tail(service.log))
+			default:
+				ready = ready && slices.Contains(strings.Fields(apps), name)
+			}
+		}
+		if ready {
 			return nil
 		}
 		select {
-		case <-s.Service.Done():
-			return fmt.Errorf("the service ended by itself with %s\n%s", s.Service.Status(), tail(s.Service.log))
 		case <-ctx.Done():
 			return fmt.Errorf("the service is not ready: %w\n%s", ctx.Err(), tail(s.Service.log))
 		case <-look.C:

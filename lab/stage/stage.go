@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +38,8 @@ var People = map[string]cloud.User{
 // TelegramTone is what everybody's phone plays in calls, in Hz.
 const TelegramTone = 440
 
+const keepCalls = 50_000 // at the simulated Telegram: whoever judges looks at all of them
+
 // Options of a Stage. Dir and Binary are required.
 type Options struct {
 	Dir       string        // everything is written here
@@ -49,33 +53,19 @@ type Options struct {
 	Relay     cloud.Relay   // what calls are given; default a TURN server
 	NoP2P     bool          // no call may be direct
 	Log       *slog.Logger  // of the simulated Telegram and the phones; nil discards
+
+	Accounts      []Account          // that the service holds; default Company alone
+	Services      []string           // tgtrunk processes, by name; all are started; default "tgtrunk" alone
+	Configuration string             // of each, a template of a Setting; default Configuration
+	Dialplan      string             // default Dialplan
+	Timeouts      cloud.Timeouts     // of the simulated Telegram
+	Limits        cloud.ClientConfig // that it gives to clients
+	Absent        []cloud.User       // more people, whose phones are off
+	RelayARI      bool               // between the services and Asterisk, so that their connection can be cut
+	Prepare       func(*Stage) error // called when the simulated Telegram runs, before anybody logs in; may be nil
 }
 
-// Stage is all of it, running.
-type Stage struct {
-	Dir      string
-	Asterisk *lab.Asterisk
-	Cloud    *cloud.Server
-	Phones   map[string]*lab.Phone   // by extension: 100, 201
-	People   map[string]*phone.Phone // by name; those whose phone is on
-	Service  *Service
-	Voice    phone.Voice // of TelegramTone
-
-	net     *voip.Net
-	stop    context.CancelFunc // of the simulated Telegram and its phones
-	running sync.WaitGroup
-	mu      sync.Mutex
-	errs    []error // of what ended by itself
-}
-
-// Config is the path of the service's configuration.
-func (s *Stage) Config() string { return filepath.Join(s.Dir, "tgtrunk.yaml") }
-
-// Records is the path of the file with the service's call records.
-func (s *Stage) Records() string { return filepath.Join(s.Dir, "calls.jsonl") }
-
-// Start sets everything up; ctx bounds the start only. On error nothing is left running.
-func Start(ctx context.Context, o Options) (*Stage, error) {
+func (o *Options) setDefaults() {
 	if o.ReachedIn == 0 {
 		o.ReachedIn = 15 * time.Second
 	}
@@ -88,8 +78,53 @@ func Start(ctx context.Context, o Options) (*Stage, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if len(o.Accounts) == 0 {
+		o.Accounts = []Account{{Name: "company", User: Company}}
+	}
+	if len(o.Services) == 0 {
+		o.Services = []string{"tgtrunk"}
+	}
+	o.Configuration = cmp.Or(o.Configuration, Configuration)
+	o.Dialplan = cmp.Or(o.Dialplan, Dialplan)
+}
+
+// Stage is all of it, running.
+type Stage struct {
+	Dir      string
+	Asterisk *lab.Asterisk
+	Cloud    *cloud.Server
+	Phones   map[string]*lab.Phone   // by extension: 100, 201
+	People   map[string]*phone.Phone // by name; those whose phone is on
+	Service  *Service                // the first; ServiceOf has all
+	ARI      *Relay                  // with Options.RelayARI
+	Voice    phone.Voice             // of TelegramTone
+
+	accounts []Account
+	net      *voip.Net
+	stop     context.CancelFunc // of the simulated Telegram and its phones
+	running  sync.WaitGroup
+	mu       sync.Mutex
+	services map[string]*Service // by name
+	errs     []error             // of what ended by itself
+}
+
+// Config is the path of the service's configuration.
+func (s *Stage) Config() string { return s.ConfigOf("tgtrunk") }
+
+// ConfigOf is the path of the configuration of the service with that name.
+func (s *Stage) ConfigOf(service string) string { return filepath.Join(s.Dir, service+".yaml") }
+
+// Records is the path of the file with the service's call records.
+func (s *Stage) Records() string { return filepath.Join(s.Dir, "calls.jsonl") }
+
+// Start sets everything up; ctx bounds the start only. On error nothing is left running.
+func Start(ctx context.Context, o Options) (*Stage, error) {
+	o.setDefaults()
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Stage{Dir: o.Dir, Phones: map[string]*lab.Phone{}, People: map[string]*phone.Phone{}, stop: stop}
+	s := &Stage{
+		Dir: o.Dir, Phones: map[string]*lab.Phone{}, People: map[string]*phone.Phone{}, stop: stop,
+		accounts: o.Accounts, services: map[string]*Service{},
+	}
 	if err := s.start(ctx, base, o); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -103,8 +138,8 @@ func (s *Stage) start(ctx, base context.Context, o Options) error {
 	}{
 		{"starting the simulated Telegram", func() error { return s.startCloud(base, o) }},
 		{"starting Asterisk", func() error { return s.startAsterisk(ctx, o) }},
-		{"logging the service's account in (tgtrunk login)", func() error { return errors.Join(s.writeConfiguration(o), s.login(ctx, o)) }},
-		{"starting the service (tgtrunk run)", func() error { return s.StartService(ctx, o) }},
+		{"logging the service's account in (tgtrunk login)", func() error { return errors.Join(s.writeConfigurations(o), s.login(ctx, o)) }},
+		{"starting the service (tgtrunk run)", func() error { return s.startServices(ctx, o) }},
 		{"switching the phones on", func() error { return s.startPeople(ctx, base, o) }},
 	}
 	for _, step := range steps {
@@ -124,11 +159,14 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	if err := os.WriteFile(filepath.Join(s.Dir, "cloud.pem.pub"), cloud.PublicPEM(&key.PublicKey), 0o600); err != nil {
 		return err
 	}
-	users := append([]cloud.User{Company}, o.Extras...)
+	users := slices.Concat(o.Extras, o.Absent)
+	for _, account := range o.Accounts {
+		users = append(users, account.User)
+	}
 	for _, user := range People {
 		users = append(users, user)
 	}
-	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: o.Relay, NoP2P: o.NoP2P, Log: o.Log})
+	s.Cloud, err = cloud.New(cloud.Options{Key: key, Users: users, Relay: o.Relay, NoP2P: o.NoP2P, Timeouts: o.Timeouts, Config: o.Limits, KeepCalls: keepCalls, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -136,8 +174,19 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	if s.Voice, err = phone.Tone(TelegramTone); err != nil {
 		return err
 	}
-	s.net, err = voip.ListenNet(voip.NetOptions{Listen: "127.0.0.1:0", Loopback: true, Log: o.Log})
-	return err
+	if s.net, err = voip.ListenNet(voip.NetOptions{Listen: "127.0.0.1:0", Loopback: true, Log: o.Log}); err != nil || o.Prepare == nil {
+		return err
+	}
+	return o.Prepare(s)
+}
+
+func (s *Stage) startServices(ctx context.Context, o Options) error {
+	for _, name := range o.Services {
+		if err := s.StartService(ctx, o, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
@@ -155,7 +204,7 @@ func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
 		endpoints = append(endpoints, lab.SIPEndpoint{Name: extension, ContactPort: p.Port()})
 	}
 	s.Asterisk, err = lab.StartAsterisk(ctx, lab.AsteriskOptions{
-		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: Dialplan, PJSIP: softphone, Endpoints: endpoints, Log: o.Log,
+		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: o.Dialplan, PJSIP: softphone, Endpoints: endpoints, Log: o.Log,
 	})
 	if err != nil {
 		return err
@@ -163,7 +212,10 @@ func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
 	for _, p := range s.Phones {
 		p.SetServer(s.Asterisk.SIPAddr())
 	}
-	return nil
+	if o.RelayARI {
+		s.ARI, err = newRelay(s.Asterisk.HTTPAddr())
+	}
+	return err
 }
 
 // goes runs something until base ends and keeps its error.
@@ -228,12 +280,17 @@ func (s *Stage) Err() error {
 
 // Stop ends everything, the service first, and returns what had gone wrong by itself.
 func (s *Stage) Stop() error {
-	var err error
-	if s.Service != nil {
-		err = s.Service.Stop()
+	var errs []error
+	for name, service := range s.services {
+		if err := service.Stop(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
 	}
 	for _, p := range s.Phones {
 		p.Close()
+	}
+	if s.ARI != nil {
+		s.ARI.close()
 	}
 	if s.Asterisk != nil {
 		s.Asterisk.Stop()
@@ -243,7 +300,7 @@ func (s *Stage) Stop() error {
 	if s.net != nil {
 		s.net.Close()
 	}
-	return errors.Join(err, s.Err())
+	return errors.Join(append(errs, s.Err())...)
 }
 
 // Settled waits until no channel and no call is left, and says what is.

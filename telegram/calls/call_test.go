@@ -376,6 +376,10 @@ func TestRequestErrors(t *testing.T) {
 					if got := x.said(alice, "discardCall"); got != nil {
 						t.Errorf("said %q", got)
 					}
+					began := time.Now()
+					if a.stop(); time.Since(began) > 0 {
+						t.Errorf("something of the call was left for %v", time.Since(began))
+					}
 				})
 			})
 		}

@@ -153,7 +153,7 @@ func (c *Call) finish() {
 // clear takes the call off the line and off Telegram. A phone.requestCall that is still on its way is awaited, or the
 // callee's phone would ring for nobody.
 func (c *Call) clear(duration time.Duration) {
-	if c.phase == requesting && c.id == 0 {
+	if c.phase == requesting && c.placed != nil {
 		select {
 		case p := <-c.placed:
 			if p.err == nil {

@@ -38,7 +38,7 @@ type handshake struct {
 	print      int64       // the key's fingerprint
 	received   bool        // outgoing: a device has the call
 	accepted   bool        // incoming: Accepted has been told
-	placed     chan placed // outgoing: holds the outcome of phone.requestCall
+	placed     chan placed // outgoing: holds the outcome of phone.requestCall, until it has been taken
 }
 
 // placed is the outcome of phone.requestCall.
@@ -134,6 +134,7 @@ func randomID() (int, error) {
 
 // requested goes on after phone.requestCall.
 func (c *Call) requested(p placed) {
+	c.placed = nil // nothing more comes
 	if p.err != nil {
 		c.fail(classify(p.err))
 		return

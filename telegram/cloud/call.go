@@ -222,13 +222,11 @@ func reasonOf(name string) tg.PhoneCallDiscardReasonClass {
 	return nil
 }
 
-const keepCalls = 1000
-
 // keepCall files a new call and forgets the oldest ended ones.
 func (s *Server) keepCall(c *call) {
 	s.calls[c.info.ID] = c
 	s.callOrder = append(s.callOrder, c)
-	for i := 0; len(s.callOrder) > keepCalls && i < len(s.callOrder); i++ {
+	for i := 0; len(s.callOrder) > s.opts.KeepCalls && i < len(s.callOrder); i++ {
 		if old := s.callOrder[i]; !old.live() {
 			delete(s.calls, old.info.ID)
 			s.callOrder = slices.Delete(s.callOrder, i, i+1)

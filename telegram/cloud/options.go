@@ -10,20 +10,21 @@ import (
 
 // Options of a Server. The zero value listens on a free loopback port as DC 1 with a fresh key and no users.
 type Options struct {
-	Listen   string          // TCP host:port; default "127.0.0.1:0"
-	Key      *rsa.PrivateKey // 2048 bits; nil: generated
-	DC       int             // the DC this server says it is, 1..5; default 1. A client may name any of 1..5
-	Test     bool            // says so in help.getConfig; clients of test DCs insist on it
-	Users    []User          // see LoadUsers
-	AuthKeys KeyStore        // authorization keys and logins over restarts; nil: memory only
-	Apps     map[int]string  // accepted api_id -> api_hash; empty: any positive id with a hash of 32 hex digits
-	Public   netip.AddrPort  // what help.getConfig tells clients to connect to; zero: the address they connected to
-	Relay    Relay           // servers given to calls
-	NoP2P    bool            // p2p_allowed is never given, whatever the users' privacy says
-	AllP2P   bool            // p2p_allowed is always given, also to a client that said udp_p2p=false
-	Timeouts Timeouts        // server-side limits of a call
-	Config   ClientConfig    // what help.getConfig says of calls, until Control.SetClientConfig
-	Log      *slog.Logger    // nil: discarded
+	Listen    string          // TCP host:port; default "127.0.0.1:0"
+	Key       *rsa.PrivateKey // 2048 bits; nil: generated
+	DC        int             // the DC this server says it is, 1..5; default 1. A client may name any of 1..5
+	Test      bool            // says so in help.getConfig; clients of test DCs insist on it
+	Users     []User          // see LoadUsers
+	AuthKeys  KeyStore        // authorization keys and logins over restarts; nil: memory only
+	Apps      map[int]string  // accepted api_id -> api_hash; empty: any positive id with a hash of 32 hex digits
+	Public    netip.AddrPort  // what help.getConfig tells clients to connect to; zero: the address they connected to
+	Relay     Relay           // servers given to calls
+	NoP2P     bool            // p2p_allowed is never given, whatever the users' privacy says
+	AllP2P    bool            // p2p_allowed is always given, also to a client that said udp_p2p=false
+	Timeouts  Timeouts        // server-side limits of a call
+	Config    ClientConfig    // what help.getConfig says of calls, until Control.SetClientConfig
+	KeepCalls int             // how many calls are remembered; the oldest that have ended are forgotten; default 1000
+	Log       *slog.Logger    // nil: discarded
 }
 
 // Relay says which servers a call is given in phoneCall.connections.
@@ -61,6 +62,7 @@ type Timeouts struct {
 func (o *Options) setDefaults() {
 	def(&o.Listen, "127.0.0.1:0")
 	def(&o.DC, 1)
+	def(&o.KeepCalls, 1000)
 	o.Config.setDefaults()
 	def(&o.Relay.Listen, "127.0.0.1:0")
 	def(&o.Relay.ReflectorListen, "127.0.0.1:0")

@@ -125,12 +125,30 @@ func (s *Server) invoke(call *mtserver.Call) (bin.Encoder, error) {
 	if r.me != nil {
 		r.me.fate.queries[m.name]++
 	}
+	result, err := r.run(m, b)
+	s.see(Query{Method: m.name, At: s.now(), Err: err}, r.me)
+	s.log.Debug("query", "method", m.name, "err", err)
+	return result, err
+}
+
+// run carries out a query that may be made now.
+func (r *request) run(m method, b *bin.Buffer) (bin.Encoder, error) {
 	if err := r.admit(m); err != nil {
 		return nil, err
 	}
-	result, err := m.run(r, b)
-	s.log.Debug("query", "method", m.name, "err", err)
-	return result, err
+	return m.run(r, b)
+}
+
+// see tells whoever watches.
+func (s *Server) see(q Query, by *account) {
+	if s.watch == nil {
+		return
+	}
+	if by != nil {
+		q.User = by.ID
+	}
+	q.Wait, _ = tgerr.AsFloodWait(q.Err)
+	s.watch(q)
 }
 
 // noteClient remembers the session and what the client says of itself.

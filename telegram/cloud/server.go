@@ -34,7 +34,8 @@ type Server struct {
 	keys     *keyring
 	table    methods
 	secret   [32]byte // access hashes come from it; made of the RSA key, so that they survive a restart
-	base     int      // first pts and message id of this run
+	links    links
+	base     int // first pts and message id of this run
 
 	mu      sync.Mutex
 	stopped bool
@@ -58,6 +59,7 @@ type state struct {
 	custom    string   // custom_parameters of new calls
 	config    ClientConfig
 	feedback  feedback
+	watch     func(Query) // nil: nobody looks
 }
 
 // New binds the sockets, so that addresses are known before Run.
@@ -74,7 +76,7 @@ func New(o Options) (*Server, error) {
 		o.Key = key
 	}
 	s := &Server{
-		opts: o, log: o.Log, secret: sha256.Sum256(x509.MarshalPKCS1PrivateKey(o.Key)), base: int(time.Now().Unix() - epoch),
+		opts: o, log: o.Log, links: links{live: map[int64]int{}}, secret: sha256.Sum256(x509.MarshalPKCS1PrivateKey(o.Key)), base: int(time.Now().Unix() - epoch),
 		state: state{
 			accounts: map[int64]*account{}, byPhone: map[string]*account{}, byName: map[string]*account{}, codes: map[string]*loginCode{},
 			tokens: map[string]*loginToken{}, exports: map[string]exported{}, calls: map[int64]*call{}, config: o.Config,
@@ -122,7 +124,7 @@ func (s *Server) bind() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.listener = l
-	s.mt = mtserver.New(mtserver.Options{Key: s.opts.Key, DC: acceptDC, Log: s.log}, s)
+	s.mt = mtserver.New(mtserver.Options{Key: s.opts.Key, DC: acceptDC, Linked: s.linked, Log: s.log}, s)
 	if s.opts.Relay.TURN {
 		if s.relay, err = newTURN(s.opts.Relay, s.log); err != nil {
 			return errors.Join(err, l.Close())

@@ -18,11 +18,12 @@ import (
 // Options of a Server. Key and DC are mandatory.
 type Options struct {
 	Key         *rsa.PrivateKey
-	DC          func(dc int) bool // which dc of p_q_inner_data is accepted
-	Idle        time.Duration     // without any packet until a connection is cut; default 10 min (official clients rest for 60 s and more)
-	MaxConns    int               // at a time; default 4096. More wait in the listener's queue
-	MaxSessions int               // remembered at a time; default 65536
-	Log         *slog.Logger      // nil: discarded
+	DC          func(dc int) bool    // which dc of p_q_inner_data is accepted
+	Idle        time.Duration        // without any packet until a connection is cut; default 10 min (official clients rest for 60 s and more)
+	MaxConns    int                  // at a time; default 4096. More wait in the listener's queue
+	MaxSessions int                  // remembered at a time; default 65536
+	Log         *slog.Logger         // nil: discarded
+	Linked      func(*Session, bool) // told when a session gets or loses its connection; must not block; may be nil
 }
 
 // Handler is the API above MTProto. Its methods are called concurrently and should not block.
@@ -203,5 +204,11 @@ func (s *Server) forget(now time.Time) {
 	s.mu.Unlock()
 	for _, v := range gone {
 		s.handler.Forget(v)
+	}
+}
+
+func (s *Server) linked(session *Session, on bool) {
+	if s.opts.Linked != nil {
+		s.opts.Linked(session, on)
 	}
 }

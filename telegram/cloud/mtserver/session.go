@@ -112,6 +112,9 @@ func (s *Session) attach(c *conn) {
 	if s.conn == c || s.conn != nil && s.conn.number > c.number {
 		return
 	}
+	if s.conn == nil {
+		s.srv.linked(s, true)
+	}
 	s.conn = c
 	for _, m := range s.sent {
 		s.resend(m)
@@ -123,6 +126,7 @@ func (s *Session) detach(c *conn) {
 	defer s.mu.Unlock()
 	if s.conn == c {
 		s.conn, s.lostAt = nil, time.Now()
+		s.srv.linked(s, false)
 	}
 }
 
