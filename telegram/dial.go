@@ -26,6 +26,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	asking, cancel := l.until(ctx, s)
 	defer cancel()
 	p, err := s.find(asking, t)
+	l.report.Party = p.Party()
 	if err == nil {
 		err = l.admit(asking, s, p)
 	}

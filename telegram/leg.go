@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type stage struct {
 	placed   bool          // outgoing: Telegram has taken the call
 	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
+	report   bridge.Report // what has been learnt for the record
 }
 
 // legRoom holds Facts, Reached, Ringing, Answered, Media and Ended.
@@ -44,6 +46,7 @@ const legRoom = 8
 
 func newLeg(a *Account, id string) *leg {
 	return &leg{
+		stage:   stage{report: bridge.Report{Kind: bridge.Telegram}},
 		account: a,
 		id:      id,
 		log:     a.log.With("leg", id),
@@ -118,7 +121,8 @@ func (l *leg) end(c bridge.Cause, err error) {
 		log = log.With("error", err)
 	}
 	log.Debug("leg ended")
-	l.events <- bridge.Ended{Cause: c, Err: err}
+	l.report.Note = l.account.explain(c.Reason, l.outgoing)
+	l.events <- bridge.Ended{Cause: c, Err: err, Report: l.report}
 	close(l.events)
 }
 
@@ -167,6 +171,7 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		select {
 		case e := <-c.Events():
 			if ended, ok := e.(calls.Ended); ok {
+				l.note(c, ended)
 				return ended
 			}
 			l.tell(e, limit)
@@ -185,6 +190,22 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-limit.C:
 			l.Hangup(bridge.CauseOf(l.tooLate()))
 		}
+	}
+}
+
+// note takes down for the record what is known of a call that has ended.
+func (l *leg) note(c *calls.Call, e calls.Ended) {
+	r := &l.report
+	if id := c.ID(); id != 0 {
+		r.CallID = strconv.FormatInt(id, 10)
+	}
+	by := "us"
+	if e.Remote {
+		by = "them"
+	}
+	r.Said = e.Reason.String() + " by " + by
+	if s, ok := c.Stats(); ok {
+		r.Path = bridge.Path{Relay: s.Relay, Local: s.Local, Remote: s.Remote, Library: s.Version, SRTP: s.SRTPProfile}
 	}
 }
 

@@ -237,6 +237,7 @@ func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
 	facts := p.facts()
 	facts["TGTRUNK_ACCOUNT"] = a.opts.Name
 	l := a.newLeg()
+	l.report.Party = p.Party()
 	o := bridge.Offer{Leg: l}
 	o.Trunk, o.Caller, o.Variables = a.opts.Name, p.Party(), facts
 	accept(o)
