@@ -95,6 +95,8 @@ func (c *checker) general() {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
 	c.guard()
+	c.records()
+	c.webhook()
 	if c.config.Metrics.Listen != "" {
 		c.address(at("metrics", "listen"), c.config.Metrics.Listen)
 	}

@@ -22,6 +22,7 @@ type Config struct {
 	Routes   []Route   `yaml:"routes"`
 	Limits   Limits    `yaml:"limits"`
 	Records  Records   `yaml:"records"`
+	Webhook  *Webhook  `yaml:"webhook"`
 	Metrics  Metrics   `yaml:"metrics"`
 
 	Numbering `yaml:",inline"` // of every route that has none of its own
@@ -162,11 +163,6 @@ type Limits struct {
 	Calls int `yaml:"calls"` // calls at once; further ones are refused with Q.850 34
 }
 
-// Records says where the line that remains of each call goes.
-type Records struct {
-	File string `yaml:"file"` // one JSON line a call is appended; empty: none
-}
-
 // Metrics says where figures for Prometheus are served.
 type Metrics struct {
 	Listen string `yaml:"listen"` // TCP host:port; empty: nowhere
@@ -179,6 +175,8 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.Telegram.Listen, ":0")
 	setDefault(&c.Telegram.Server.DC, 1)
 	setDefault(&c.Limits.Calls, 200)
+	c.Records.fillDefaults()
+	c.Webhook.fillDefaults()
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
