@@ -73,7 +73,7 @@ type Writer struct {
 type line struct {
 	number uint64 // grows by one
 	call   string
-	text []byte // with its newline
+	text   []byte // with its newline
 }
 
 // Open makes a writer and opens its file, so that what is wrong with it is known at the start. Run writes, and closes it.
@@ -144,6 +144,9 @@ func (w *Writer) giveUp(l line, why error) {
 	w.lost.Add(1)
 	w.opt.Log.Error("a call record is lost", "call", l.call, "error", why, "lost", w.lost.Load())
 }
+
+// Close closes the file of a writer that does not run.
+func (w *Writer) Close() { w.close() }
 
 // Run writes until ctx ends, then writes what is left, once, and closes the file.
 func (w *Writer) Run(ctx context.Context) error {

@@ -392,7 +392,9 @@ func TestOldEventsAreGivenUp(t *testing.T) {
 }
 
 func TestFullQueueDropsAndSaysSo(t *testing.T) {
-	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) { w.WriteHeader(http.StatusInternalServerError) })
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request, _ string, _ int) {
+		w.WriteHeader(http.StatusInternalServerError)
+	})
 	s := start(t, Options{URL: r.URL, Store: openStore(t), Queue: 3})
 	for n := range 3 {
 		s.Send(event(fmt.Sprint(n), "ended"))

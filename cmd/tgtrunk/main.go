@@ -32,6 +32,7 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(),
 		newLoginCommand(),
 		newAccountCommand(),
+		newCallsCommand(),
 		newConfigCommand(),
 		newCIDCommand(),
 		newRouteCommand(),
