@@ -79,6 +79,7 @@ type Account struct {
 	AnsweredIn   time.Duration `yaml:"answered_in"`
 	AnswerWithin time.Duration `yaml:"answer_within"`
 	Reference    bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
+	Privacy      string        `yaml:"privacy"`           // keep or gateway
 	Prefer       string        `yaml:"prefer"`            // codec: auto, opus or g711, see docs/configuration.md
 }
 
@@ -183,6 +184,7 @@ func (c *Config) fillDefaults() {
 		setDefault(&a.P2P, P2PAuto)
 		setDefault(&a.AnswerWithin, 18*time.Second)
 		setDefault(&a.Prefer, PreferAuto)
+		setDefault(&a.Privacy, PrivacyKeep)
 		setDefault(&a.ReachedIn, 15*time.Second)
 		setDefault(&a.AnsweredIn, 90*time.Second)
 	}

@@ -160,7 +160,8 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 			Prefer: prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
-		Guard: guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
+		Privacy: telegram.PrivacyPreset(a.Privacy),
+		Guard:   guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
 		Net: sockets, Log: log,
 	})
 }
