@@ -127,25 +127,19 @@ func writeCalls(t *testing.T, start time.Time) string {
 }
 
 func TestCallsAreListed(t *testing.T) {
-	start := time.Date(2026, 11, 20, 8, 0, 0, 0, time.Local)
-	path := writeCalls(t, start)
+	path := writeCalls(t, time.Date(2026, 11, 20, 8, 0, 0, 0, time.Local))
 	for args, want := range map[string]string{
-		"":                                "one two three",
-		"--limit 2":                       "two three",
-		"--since 2026-11-20T09:00":        "two three",
-		"--until 2026-11-20T09:00":        "one",
-		"--reason busy":                   "one",
-		"--person @ANNA_lab":              "two three",
-		"--person 5000200":                "one",
-		"--person carl":                   "one two three",
-		"--account sales":                 "one two three",
-		"--account support":               "",
-		"--person @anna_lab --since 100d": "two three",
+		"":                         "one two three",
+		"--limit 2":                "two three",
+		"--since 2026-11-20T09:00": "two three",
+		"--until 2026-11-20T09:00": "one",
+		"--reason busy":            "one",
+		"--person @ANNA_lab":       "two three",
+		"--person 5000200":         "one",
+		"--person carl":            "one two three",
+		"--account sales":          "one two three",
+		"--account support":        "",
 	} {
-		if strings.Contains(args, "100d") {
-			args = strings.Replace(args, "100d", time.Since(start).Truncate(time.Second).String(), 1)
-			args = strings.Replace(args, "--since -", "--since ", 1)
-		}
 		var out bytes.Buffer
 		c := newRootCommand()
 		c.SetArgs(append([]string{"calls", "--file", path, "--json"}, strings.Fields(args)...))
