@@ -49,8 +49,7 @@ func (s *Sender) deliver(ctx context.Context) {
 		next.Stop()
 		if s.outbox.gone.Load() {
 			sending.Wait()
-			s.discard(ctx)
-			<-ctx.Done()
+			s.discardAll(ctx)
 		}
 	}
 }
@@ -65,22 +64,29 @@ func (s *Sender) lookAround(ctx context.Context) {
 	}
 }
 
+// discardAll empties the queue until ctx ends: events that were under way when the receiver said 410 still arrive in it.
+func (s *Sender) discardAll(ctx context.Context) {
+	for {
+		s.discard(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.outbox.wake:
+		}
+	}
+}
+
 // discard empties the queue: nobody wants what is in it.
 func (s *Sender) discard(ctx context.Context) {
 	s.lookAround(ctx)
-	s.outbox.mu.Lock()
-	var keys []string
-	for key := range s.outbox.known {
-		keys = append(keys, key)
-	}
-	s.outbox.mu.Unlock()
+	keys := s.outbox.keys()
 	for _, key := range keys {
 		if err := s.forget(ctx, key); err != nil {
 			s.opt.Log.Warn("a webhook event that nobody wants stays in the store", "error", err)
 		}
 		s.dropped.Add(1)
 	}
-	s.outbox.clear()
+	s.outbox.remove(keys)
 }
 
 // try sends the first event of a call.

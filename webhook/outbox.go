@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,6 +152,29 @@ func (o *outbox) forgotten(keys, seen map[string]bool) {
 	for key := range keys {
 		if !seen[key] {
 			delete(o.done, key)
+		}
+	}
+}
+
+// keys are those of all items.
+func (o *outbox) keys() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Collect(maps.Keys(o.known))
+}
+
+// remove forgets items for good. Nothing is being tried.
+func (o *outbox) remove(keys []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range keys {
+		delete(o.known, key)
+		o.done[key] = true
+	}
+	for call, l := range o.lines {
+		l.items = slices.DeleteFunc(l.items, func(i item) bool { return !o.known[i.key] })
+		if len(l.items) == 0 {
+			delete(o.lines, call)
 		}
 	}
 }
