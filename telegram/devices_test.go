@@ -40,8 +40,10 @@ func (l *lines) has(part string) error {
 // Another phone of the account rings, too, until its calls are stopped; then the calls are the PBX's.
 func TestCallsAreStoppedOnOtherDevices(t *testing.T) {
 	var said lines
-	w, o := open(t, func(o *telegram.Options) { o.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	w, options := loginOnce(t)
+	options.Log = slog.New(slog.NewTextHandler(&said, nil))
 	w.phone(trunk, phone.Behaviour{})
+	o := w.run(newAccount(t, options))
 	eventually(t, func() error { return said.has("calls ring on other devices") })
 
 	devices, changed, err := o.StopCalls(t.Context())
@@ -76,8 +78,10 @@ func TestCallsAreStoppedOnOtherDevices(t *testing.T) {
 // Who took a call from the PBX is said in the leg's report, as far as it is known.
 func TestAnsweredElsewhereNamesTheDevices(t *testing.T) {
 	var said lines
-	w, o := open(t, func(o *telegram.Options) { o.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	w, options := loginOnce(t)
+	options.Log = slog.New(slog.NewTextHandler(&said, nil))
 	w.phone(trunk, phone.Behaviour{After: 300 * time.Millisecond})
+	o := w.run(newAccount(t, options))
 	eventually(t, func() error { return said.has("calls ring on other devices") })
 	call, err := w.phone(alice, phone.Behaviour{}).CallUsername(t.Context(), "office", phone.Behaviour{})
 	if err != nil {
