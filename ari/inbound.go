@@ -40,6 +40,7 @@ func (in *inbound) begin() {
 	}
 	in.log.Debug("call from the dialplan", "technology", technology(in.start.Channel.GetName()))
 	request := in.request()
+	in.known.Channel, in.known.CallID = request.Variables["PBX_CHANNEL"], request.Variables["PBX_PROTOCOL_ID"]
 	in.read(request.Variables)
 	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }

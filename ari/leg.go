@@ -32,14 +32,16 @@ type leg struct {
 	setup scope // of requests that build the call up; ends with the first Hangup
 
 	// ——— run's
-	log      *slog.Logger
-	role     role
-	state    state
-	channel  string // id of the main channel, "" before it exists and after it has gone
-	audio    audio
-	deadline *time.Timer // of the state; role or connect sets it
-	cause    int         // Q.850 of the last hang-up request on the main channel
-	ended    bridge.Ended
+	log       *slog.Logger
+	role      role
+	state     state
+	channel   string // id of the main channel, "" before it exists and after it has gone
+	audio     audio
+	deadline  *time.Timer // of the state; role or connect sets it
+	cause     int         // Q.850 of the last hang-up request on the main channel
+	techCause int         // SIP status of a failed PJSIP leg; 0 where unknown
+	ended     bridge.Ended
+	known     bridge.Report // what has been learnt for the record
 }
 
 // scope is a stretch of work that can be cut short from another goroutine.
@@ -176,7 +178,21 @@ func (l *leg) finish() {
 		attrs = append(attrs, "error", l.ended.Err)
 	}
 	l.log.Debug("leg ended", attrs...)
+	l.ended.Report = l.report()
 	l.out.end(l.ended)
+}
+
+// report is what the record is told of the leg.
+func (l *leg) report() bridge.Report {
+	r := l.known
+	r.Kind = bridge.Asterisk
+	switch {
+	case l.techCause != 0:
+		r.Said = fmt.Sprintf("cause %d, SIP %d", l.cause, l.techCause)
+	case l.cause != 0:
+		r.Said = fmt.Sprintf("cause %d", l.cause)
+	}
+	return r
 }
 
 // event takes an event of any channel of the leg.
@@ -233,6 +249,7 @@ func (l *leg) mainEvent(e event) {
 		if e.cause != 0 {
 			l.cause = e.cause
 		}
+		l.techCause = e.techCause
 		l.role.event(e)
 	default:
 		l.role.event(e)

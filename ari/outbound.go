@@ -147,6 +147,7 @@ func (out *outbound) event(e event) {
 	case *ariapi.Dial:
 		out.progress(event.Dialstatus)
 	case *ariapi.StasisStart:
+		out.learn(&event.Channel)
 		out.accepted()
 	case *ariapi.StasisEnd, *ariapi.ChannelDestroyed:
 		out.gone(e.techCause)
@@ -161,6 +162,14 @@ func (out *outbound) progress(status string) {
 	if (status == "RINGING" || status == "PROGRESS") && !out.rang && out.state == waiting {
 		out.rang = true
 		out.emit(bridge.Ringing{})
+	}
+}
+
+// learn notes who answered: behind a Local channel the dialplan decides that, and says it as the connected line.
+func (out *outbound) learn(channel *ariapi.ChannelData) {
+	out.known.Channel, out.known.CallID = channel.GetName(), channel.GetProtocolId()
+	if at := channel.GetConnected(); at.GetNumber() != out.target.Caller.Number {
+		out.known.Party = routing.Party{Number: routing.SanitizeName(at.GetNumber()), Name: at.GetName()}
 	}
 }
 

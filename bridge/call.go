@@ -71,7 +71,7 @@ func (c *call) begin() {
 	c.own(offering, c.offer.Leg, q.Trunk)
 	c.state = offered()
 	c.record = Record{
-		Call: c.id, Dialled: q.Dialled, Times: Times{Offered: time.Now()},
+		Schema: RecordSchema, Call: c.id, Dialled: q.Dialled, Times: Times{Offered: time.Now()},
 		Offering: LegRecord{Trunk: q.Trunk, Leg: c.offer.Leg.ID(), Party: partyOf(q.Caller)},
 	}
 	c.legs[offering].log.Info("call offered", "from", Mask(callerText(q.Caller)), "dialled", Mask(q.Dialled))
@@ -120,6 +120,7 @@ func (c *call) route() Event {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
 	c.log.Info("call routed", attrs...)
+	c.watch(CallStarted)
 	return routed{plan.Targets}
 }
 
@@ -231,6 +232,7 @@ func (c *call) dial(t routing.Target) {
 	c.own(dialled, leg, t.Trunk)
 	c.record.Attempts = append(c.record.Attempts, LegRecord{
 		Trunk: t.Trunk, Leg: leg.ID(), Party: calledParty(t), Target: place(t), DialMS: c.sinceOffer(),
+		Shown: shownOf(t),
 	})
 	c.legs[dialled].log.Info("target dialled", "to", maskedPlace(t))
 	if c.x.o.Memory != nil && t.Presented != nil {
@@ -252,6 +254,7 @@ func (c *call) connect(a connect) Event {
 		c.record.Times.Connected = time.Now()
 		c.record.Times.SetupMS = c.sinceOffer()
 		c.log.Info("call connected", "setup_ms", c.record.Times.SetupMS)
+		c.watch(CallConnected)
 	}
 	return nil
 }
@@ -282,7 +285,15 @@ func (c *call) finish() {
 	c.record.Times.Ended = time.Now()
 	c.record.Reason, c.record.Q850 = c.state.cause.Reason, c.state.cause.Q850
 	c.log.Info("call ended", "cause", c.state.cause, "talk_ms", c.record.Times.TalkMS, "attempts", len(c.record.Attempts))
+	c.record.complete()
 	c.x.o.Records(c.record)
+}
+
+// watch tells of an edge of the call.
+func (c *call) watch(e Edge) {
+	if c.x.o.Watch != nil {
+		c.x.o.Watch(e, c.record)
+	}
 }
 
 func (c *call) sinceOffer() int64 { return time.Since(c.record.Times.Offered).Milliseconds() }

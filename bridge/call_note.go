@@ -73,7 +73,11 @@ func (c *call) noteEnd(from side, e Ended) {
 	r := c.record.leg(from)
 	r.Reason, r.Q850, r.EndedMS = e.Cause.Reason, e.Cause.Q850, c.sinceOffer()
 	r.RetryS = int64((e.Cause.RetryAfter + time.Second - 1) / time.Second)
+	r.report(e.Report)
 	attrs := []any{"cause", e.Cause, "hung_up", r.HungUp}
+	if e.Report.Note != "" {
+		attrs = append(attrs, "note", e.Report.Note)
+	}
 	if e.Err != nil {
 		r.Error = e.Err.Error()
 		attrs = append(attrs, "error", e.Err)

@@ -37,6 +37,9 @@ type Options struct {
 	Connect func(log *slog.Logger, a, b media.Flow) (stop func(), err error)
 	// Records takes the record of every call when it has ended, from the call's goroutine: it should not block.
 	Records func(Record)
+	// Watch hears of the edges of calls, from the call's goroutine: it must not block, and what the unfinished record
+	// points to is the call's as soon as it returns. nil for nobody.
+	Watch func(Edge, Record)
 	// Memory of the numbers that PBX links are shown; nil for none.
 	Memory Memory
 	// Logger; by default nothing is logged.
@@ -47,6 +50,15 @@ type Options struct {
 	IgnoreDigitsFrom []string
 	Timeouts         Timeouts
 }
+
+// Edge is a moment in a call that others may want to know of. The end is told by Options.Records.
+type Edge uint8
+
+// The edges.
+const (
+	CallStarted   Edge = iota + 1 // there is a route for it
+	CallConnected                 // both sides hear each other
+)
 
 // Timeouts limit the phases of a call. A zero field means its default.
 type Timeouts struct {

@@ -71,8 +71,38 @@ type Facts struct{ Variables map[string]string }
 // Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up. A leg that
 // was ordered to hang up ends with the cause of that order, unless its party was faster.
 type Ended struct {
-	Cause Cause
-	Err   error
+	Cause  Cause
+	Err    error
+	Report Report
+}
+
+// Report is what a leg knows of itself at its end, for the record. Empty fields say nothing.
+type Report struct {
+	Kind    Kind          // of the trunk
+	Party   routing.Party // who is at this end, where the trunk has learnt it
+	Channel string        // the PBX channel's name
+	CallID  string        // Telegram's id of the call, or a SIP Call-ID
+	Path    Path
+	Said    string // the trunk's own words for the end, as "hangup by them" or "cause 16"
+	Note    string // an explanation for people, where the end needs one
+}
+
+// Kind is what a leg's trunk is made of.
+type Kind string
+
+// The kinds.
+const (
+	Telegram Kind = "telegram" // the trunk is an account
+	Asterisk Kind = "asterisk"
+)
+
+// Path is how the audio of a leg has travelled.
+type Path struct {
+	Relay   string `json:"relay,omitempty"`   // direct, turn, reflector-udp or reflector-tcp
+	Local   string `json:"local,omitempty"`   // type of our ICE candidate: host, srflx, prflx, relay
+	Remote  string `json:"remote,omitempty"`  // the same of the far end's
+	Library string `json:"library,omitempty"` // version of Telegram's call library that was agreed upon
+	SRTP    string `json:"srtp,omitempty"`    // protection profile, RFC 5764
 }
 
 func (Reached) event()  {}

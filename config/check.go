@@ -32,6 +32,12 @@ const (
 	P2PNever = "never" // audio through relays only: nobody learns the server's address
 )
 
+// The values of an account's `privacy`.
+const (
+	PrivacyKeep    = "keep"    // as the account's owner has set it
+	PrivacyGateway = "gateway" // calls from everybody, direct calls as p2p says, invitations to groups from nobody
+)
+
 // patienceOfCallers is how long a Telegram user's app waits for a call that does not ring.
 const patienceOfCallers = 20 * time.Second
 
@@ -95,6 +101,8 @@ func (c *checker) general() {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
 	c.guard()
+	c.records()
+	c.webhook()
 	if c.config.Metrics.Listen != "" {
 		c.address(at("metrics", "listen"), c.config.Metrics.Listen)
 	}
@@ -144,6 +152,9 @@ func (c *checker) account(i int) {
 	}
 	if a.P2P != P2PAuto && a.P2P != P2PNever {
 		c.problem(at("accounts", i, "p2p"), "account %s: p2p is %s or %s, not %q", a.Name, P2PAuto, P2PNever, a.P2P)
+	}
+	if a.Privacy != PrivacyKeep && a.Privacy != PrivacyGateway {
+		c.problem(at("accounts", i, "privacy"), "account %s: privacy is %s or %s, not %q", a.Name, PrivacyKeep, PrivacyGateway, a.Privacy)
 	}
 	if a.AnswerWithin >= patienceOfCallers {
 		c.problem(at("accounts", i, "answer_within"),

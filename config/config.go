@@ -22,6 +22,7 @@ type Config struct {
 	Routes   []Route   `yaml:"routes"`
 	Limits   Limits    `yaml:"limits"`
 	Records  Records   `yaml:"records"`
+	Webhook  *Webhook  `yaml:"webhook"`
 	Metrics  Metrics   `yaml:"metrics"`
 
 	Numbering `yaml:",inline"` // of every route that has none of its own
@@ -78,6 +79,7 @@ type Account struct {
 	AnsweredIn   time.Duration `yaml:"answered_in"`
 	AnswerWithin time.Duration `yaml:"answer_within"`
 	Reference    bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
+	Privacy      string        `yaml:"privacy"`           // keep or gateway
 	Prefer       string        `yaml:"prefer"`            // codec: auto, opus or g711, see docs/configuration.md
 	Chat         *Chat         `yaml:"chat"`              // nil: nobody is answered or written to
 }
@@ -163,11 +165,6 @@ type Limits struct {
 	Calls int `yaml:"calls"` // calls at once; further ones are refused with Q.850 34
 }
 
-// Records says where the line that remains of each call goes.
-type Records struct {
-	File string `yaml:"file"` // one JSON line a call is appended; empty: none
-}
-
 // Metrics says where figures for Prometheus are served.
 type Metrics struct {
 	Listen string `yaml:"listen"` // TCP host:port; empty: nowhere
@@ -180,12 +177,15 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.Telegram.Listen, ":0")
 	setDefault(&c.Telegram.Server.DC, 1)
 	setDefault(&c.Limits.Calls, 200)
+	c.Records.fillDefaults()
+	c.Webhook.fillDefaults()
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
 		setDefault(&a.P2P, P2PAuto)
 		setDefault(&a.AnswerWithin, 18*time.Second)
 		setDefault(&a.Prefer, PreferAuto)
+		setDefault(&a.Privacy, PrivacyKeep)
 		setDefault(&a.ReachedIn, 15*time.Second)
 		setDefault(&a.AnsweredIn, 90*time.Second)
 	}

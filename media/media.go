@@ -75,6 +75,8 @@ type Stats struct {
 	Jitter          time.Duration // interarrival jitter, RFC 3550 §6.4.1
 	RoundTrip       time.Duration // from RTCP; 0 until known
 	RemoteLoss      float64       // fraction of our packets the far end reports lost lately, 0..1
+	RemoteLost      uint64        // our packets that the far end reports lost since it began
+	RemoteJitter    time.Duration // interarrival jitter that the far end reports of our packets
 	FirstReceived   time.Time     // arrival of the first audio packet; zero until then
 	FirstSent       time.Time     // departure of the first audio packet; zero until then
 }

@@ -11,6 +11,7 @@ import (
 type collector struct {
 	sources                       Sources
 	live, up, left, bans, retries *prometheus.Desc
+	untold, lost                  *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
@@ -24,12 +25,16 @@ func newCollector(s Sources) *collector {
 			"How long the account must not do something; absent where it may.", []string{"account", "why", "method"}, nil),
 		retries: prometheus.NewDesc("tgtrunk_guard_retries_total",
 			"Flood waits that were sat through.", []string{"account", "method"}, nil),
+		untold: prometheus.NewDesc("tgtrunk_reports_waiting",
+			"Records that wait to be written, events that wait to be taken.", []string{"to"}, nil),
+		lost: prometheus.NewDesc("tgtrunk_reports_lost_total",
+			"Records and events that were given up.", []string{"to"}, nil),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.bans, c.retries} {
+	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.bans, c.retries, c.untold, c.lost} {
 		out <- d
 	}
 }
@@ -41,6 +46,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.sources.Calls != nil {
 		gauge(c.live, float64(c.sources.Calls()))
+	}
+	if c.sources.Reports != nil {
+		r := c.sources.Reports()
+		for to, b := range map[string]*Backlog{"records": r.Records, "webhook": r.Webhook} {
+			if b != nil {
+				gauge(c.untold, float64(b.Waiting), to)
+				out <- prometheus.MustNewConstMetric(c.lost, prometheus.CounterValue, float64(b.Lost), to)
+			}
+		}
 	}
 	if c.sources.Accounts == nil {
 		return

@@ -38,10 +38,23 @@ type Ban struct {
 	Until  time.Time
 }
 
+// Reports is what is kept back of what was to be told of calls. nil: there is no such place.
+type Reports struct {
+	Records *Backlog // the file of records
+	Webhook *Backlog
+}
+
+// Backlog counts records or events.
+type Backlog struct {
+	Waiting int    // to be written or sent
+	Lost    uint64 // given up since the start
+}
+
 // Sources are asked whenever somebody asks for the figures; they must not block.
 type Sources struct {
 	Calls    func() int // that live
 	Accounts func() []Account
+	Reports  func() Reports // nil: nothing is told
 }
 
 // Metrics are the figures of the service. Their methods may be called from any goroutine.

@@ -99,8 +99,9 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 	plan := Plan{Rule: r.Name, Line: r.Line, Targets: make([]Target, len(r.Targets))}
 	for i, rt := range r.Targets {
 		target := Target{
-			Trunk: rt.Trunk, Timeout: rt.Timeout, ReachedIn: rt.ReachedIn, Pool: rt.Pool, Caller: t.caller(r, q), Number: r.fixed[i],
+			Trunk: rt.Trunk, Timeout: rt.Timeout, ReachedIn: rt.ReachedIn, Pool: rt.Pool, Number: r.fixed[i],
 		}
+		target.Caller, target.ShownBy = t.caller(r, q)
 		if t.kinds[q.Trunk] == PBX {
 			setSeconds(&target.Timeout, q, VarTimeout, maxTimeout)
 			setSeconds(&target.ReachedIn, q, VarReachedIn, maxReachedIn)
@@ -168,19 +169,20 @@ func extension(rt RuleTarget, dialled string) string {
 	return DefaultExtension
 }
 
-// caller returns the calling party as the called side should see it.
-func (t *Table) caller(r rule, q Request) Party {
+// caller returns the calling party as the called side should see it, and the caller-ID rule that wrote its number.
+func (t *Table) caller(r rule, q Request) (Party, string) {
 	p := q.Caller
 	if t.kinds[q.Trunk] != Account {
 		p.Name, p.Number = SanitizeName(p.Name), SanitizeName(p.Number)
-		return p
+		return p, ""
 	}
 	if p.Phone != "" {
 		p.Phone = "+" + strings.TrimPrefix(p.Phone, "+") // Telegram leaves the plus out
 	}
 	p.Name = r.names.show(q.Caller).text
-	p.Number = r.numbers.CallerID(p).Number
-	return p
+	shown := r.numbers.CallerID(p)
+	p.Number = shown.Number
+	return p, shown.Rule
 }
 
 // variables returns the facts for a PBX channel: those of the offering trunk, then the rule's, then the table's own,

@@ -44,6 +44,7 @@ type Target struct {
 	Endpoint  string // an endpoint to ring directly ("PJSIP/100"), which wins over Context and Extension
 
 	Caller    Party             // who calls, as the called side should see it
+	ShownBy   string            // for a PBX: the caller-ID rule that wrote Caller.Number; "" where none did
 	Presented *Presented        // for a PBX: what it is shown of a Telegram user, worth remembering; nil for nothing
 	Variables map[string]string // channel variables to set before the dialplan runs
 	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the exchange's default

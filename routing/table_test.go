@@ -92,7 +92,7 @@ func TestRouteFromAccount(t *testing.T) {
 			continue
 		}
 		got := plan.Targets[0]
-		got.Caller, got.Variables, got.Presented = Party{}, nil, nil
+		got.Caller, got.ShownBy, got.Variables, got.Presented = Party{}, "", nil, nil
 		if plan.Rule != test.rule || !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%+v goes by %q to %+v, want %q %+v", test.caller, plan.Rule, got, test.rule, test.want)
 		}
@@ -127,6 +127,9 @@ func TestFactsForThePBX(t *testing.T) {
 	}
 
 	plan, _ = tab.Route(Request{Trunk: "sales", Caller: Party{UserID: 123456, Username: "durov"}})
+	if rule := plan.Targets[0].ShownBy; rule != "*{userid}" {
+		t.Errorf("the number is by rule %q", rule)
+	}
 	if c := plan.Targets[0].Caller; c.Number != "*123456" || c.Name != "@durov" {
 		t.Errorf("a caller without a name and a phone is shown as %+v", c)
 	}

@@ -37,10 +37,17 @@ type Account struct {
 	desk  *desk
 
 	standing
+	linked
 	legs  legs
 	login chan struct{} // holds a token when Login has succeeded
 
 	heldBy string // the other holder that was reported last; Run only
+}
+
+// linked is what is known of the account's devices.
+type linked struct {
+	seen      atomic.Pointer[[]LinkedDevice] // nil before the first look
+	newDevice chan struct{}                  // holds a token when somebody has logged in
 }
 
 // legs are the account's legs that have not ended.
@@ -93,15 +100,16 @@ func New(o Options) (*Account, error) {
 	k := keep{store: o.Store, name: o.Name, under: new(atomic.Pointer[store.Lease])}
 	log := o.Log.With("trunk", o.Name)
 	a := &Account{
-		opts:  o,
-		owner: fmt.Sprintf("%s (%s)", store.ProcessName(), rand.Text()[:6]),
-		log:   log,
-		keep:  k,
-		peers: newPeers(k, log),
-		read:  &progress{keep: k},
-		guard: guard.New(guard.Options{Store: o.Store, Read: signalOf, Limits: *o.Guard, Log: log}),
-		login: make(chan struct{}, 1),
-		legs:  legs{born: strings.ToLower(rand.Text()[:8])},
+		opts:   o,
+		owner:  fmt.Sprintf("%s (%s)", store.ProcessName(), rand.Text()[:6]),
+		log:    log,
+		keep:   k,
+		peers:  newPeers(k, log),
+		read:   &progress{keep: k},
+		guard:  guard.New(guard.Options{Store: o.Store, Read: signalOf, Limits: *o.Guard, Log: log}),
+		login:  make(chan struct{}, 1),
+		linked: linked{newDevice: make(chan struct{}, 1)},
+		legs:   legs{born: strings.ToLower(rand.Text()[:8])},
 	}
 	a.desk = newDesk(a, o.Chat)
 	a.setHealth(ErrOffline)

@@ -26,6 +26,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	asking, cancel := l.until(ctx, s)
 	defer cancel()
 	p, err := s.find(asking, t)
+	l.report.Party = p.Party()
 	if err == nil {
 		err = l.admit(asking, s, p)
 	}
@@ -66,7 +67,7 @@ func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 		facts[varBudgetLeft] = strconv.Itoa(left)
 	}
 	if len(facts) > 0 {
-		l.report(bridge.Facts{Variables: facts})
+		l.pass(bridge.Facts{Variables: facts})
 	}
 	return err
 }

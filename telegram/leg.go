@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type stage struct {
 	placed   bool          // outgoing: Telegram has taken the call
 	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
+	report   bridge.Report // what has been learnt for the record
 }
 
 // legRoom holds Facts, Reached, Ringing, Answered, Media and Ended; keyRoom typed digits besides.
@@ -58,6 +60,7 @@ const (
 
 func newLeg(a *Account, id string) *leg {
 	return &leg{
+		stage:   stage{report: bridge.Report{Kind: bridge.Telegram}},
 		account: a,
 		id:      id,
 		log:     a.log.With("leg", id),
@@ -133,7 +136,8 @@ func (l *leg) end(c bridge.Cause, err error) {
 		log = log.With("error", err)
 	}
 	log.Debug("leg ended")
-	l.events <- bridge.Ended{Cause: c, Err: err}
+	l.report.Note = l.account.explain(c.Reason, l.outgoing)
+	l.events <- bridge.Ended{Cause: c, Err: err, Report: l.report}
 	close(l.events)
 }
 
@@ -189,6 +193,7 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		select {
 		case e := <-c.Events():
 			if ended, ok := e.(calls.Ended); ok {
+				l.note(c, ended)
 				return ended
 			}
 			l.tell(e, limit)
@@ -209,6 +214,22 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-limit.C:
 			l.Hangup(bridge.CauseOf(l.tooLate()))
 		}
+	}
+}
+
+// note takes down for the record what is known of a call that has ended.
+func (l *leg) note(c *calls.Call, e calls.Ended) {
+	r := &l.report
+	if id := c.ID(); id != 0 {
+		r.CallID = strconv.FormatInt(id, 10)
+	}
+	by := "us"
+	if e.Remote {
+		by = "them"
+	}
+	r.Said = e.Reason.String() + " by " + by
+	if s, ok := c.Stats(); ok {
+		r.Path = bridge.Path{Relay: s.Relay, Local: s.Local, Remote: s.Remote, Library: s.Version, SRTP: s.SRTPProfile}
 	}
 }
 
@@ -239,8 +260,8 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 		}
 	case calls.Received:
 		l.reached = time.Now()
-		l.report(bridge.Reached{})
-		l.report(bridge.Ringing{})
+		l.pass(bridge.Reached{})
+		l.pass(bridge.Ringing{})
 		limit.Stop()
 		if l.ring > 0 {
 			limit.Reset(l.ring)
@@ -250,10 +271,10 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 		l.accepted = true
 		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
 			l.reached = time.Now()
-			l.report(bridge.Reached{})
+			l.pass(bridge.Reached{})
 		}
 		if l.outgoing {
-			l.report(bridge.Answered{})
+			l.pass(bridge.Answered{})
 		}
 	case calls.Established:
 		l.keys.up.Store(true)
@@ -268,8 +289,8 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	}
 }
 
-// report passes a step of the dialling on; those of a call that nobody has been offered yet are nobody's.
-func (l *leg) report(e bridge.Event) {
+// pass passes a step of the dialling on; those of a call that nobody has been offered yet are nobody's.
+func (l *leg) pass(e bridge.Event) {
 	if l.offer == nil {
 		l.events <- e
 	}

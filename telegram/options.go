@@ -97,6 +97,7 @@ type Options struct {
 	Log      *slog.Logger  // nil discards
 	Guard    *guard.Limits // protect the account; nil: guard.Defaults
 	Chat     *chat.Desk    // answers who writes to the account, and tells people of calls; nil: nothing is read or written
+	Privacy  PrivacyPreset // default PrivacyKeep
 	NoImport bool          // never look a phone number up by importing it as a contact for a moment
 }
 
@@ -128,6 +129,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	errs = append(errs, o.Calls.check()...)
 	errs = append(errs, o.Server.check())
+	setDefault(&o.Privacy, PrivacyKeep)
+	if o.Privacy != PrivacyKeep && o.Privacy != PrivacyGateway {
+		errs = append(errs, fmt.Errorf("privacy preset %q is neither %q nor %q", o.Privacy, PrivacyKeep, PrivacyGateway))
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

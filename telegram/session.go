@@ -76,12 +76,17 @@ func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offe
 // newClient makes the MTProto client. logout is called, perhaps more than once, when Telegram says that the session is
 // over.
 func (a *Account) newClient(u *upstream, f *fence, logout func(error)) *telegram.Client {
+	o := a.clientOptions(f, logout)
+	o.UpdateHandler, o.OnConnectionState = u, u.connection
+	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
+}
+
+// clientOptions are those of every client of the session.
+func (a *Account) clientOptions(f *fence, logout func(error)) telegram.Options {
 	o := telegram.Options{
-		SessionStorage:    a.keep,
-		UpdateHandler:     u,
-		Device:            telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
-		Logger:            demoted{a.log},
-		OnConnectionState: u.connection,
+		SessionStorage: a.keep,
+		Device:         telegram.DeviceConfig{DeviceModel: a.opts.Device.Model, SystemVersion: a.opts.Device.System, AppVersion: a.opts.Device.App},
+		Logger:         demoted{a.log},
 		OnSelfError: func(_ context.Context, err error) error {
 			if isLogout(err) {
 				return err
@@ -91,7 +96,7 @@ func (a *Account) newClient(u *upstream, f *fence, logout func(error)) *telegram
 		Middlewares: []telegram.Middleware{a.protect(logout)},
 	}
 	a.opts.Server.direct(&o, f)
-	return telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
+	return o
 }
 
 // direct points the client at the server, whatever addresses the server announces, and leads it through the fence.
@@ -125,6 +130,8 @@ func (a *Account) serve(ctx, life context.Context, client *telegram.Client, u *u
 	rest.Go(func() { s.config.keep(restCtx, s.line.SetTimeouts) })
 	s.news = u.Handle
 	rest.Go(func() { a.desk.run(restCtx, &turn{s, a.callOut(restCtx, s, accept)}) })
+	rest.Go(func() { a.watchDevices(restCtx, s) })
+	rest.Go(func() { a.keepPrivacy(restCtx, s) })
 	u.attach(s.line, s.config.changed)
 	rest.Go(func() { s.fetchDialogs(restCtx); s.returnContacts(restCtx) })
 	a.live.Store(s)
@@ -241,6 +248,7 @@ func (a *Account) admit(s *session, c *calls.Call, accept func(bridge.Offer)) {
 	facts["TGTRUNK_ACCOUNT"] = a.opts.Name
 	l := a.newLeg()
 	l.with = p
+	l.report.Party = p.Party()
 	o := bridge.Offer{Leg: l}
 	o.Trunk, o.Caller, o.Variables = a.opts.Name, p.Party(), facts
 	accept(o)

@@ -131,8 +131,14 @@ func (u *upstream) Handle(ctx context.Context, all tg.UpdatesClass) error {
 func (u *upstream) sift(all []tg.UpdateClass) []tg.UpdateClass {
 	rest := make([]tg.UpdateClass, 0, len(all))
 	for _, one := range all {
-		if status, ok := one.(*tg.UpdateUserStatus); ok {
-			u.account.peers.look(status.UserID, status.Status)
+		switch t := one.(type) {
+		case *tg.UpdateUserStatus:
+			u.account.peers.look(t.UserID, t.Status)
+		case *tg.UpdateNewAuthorization:
+			select {
+			case u.account.newDevice <- struct{}{}:
+			default: // they will be looked at anyway
+			}
 		}
 		if !u.deliver(one) && !ofChannel(one) {
 			rest = append(rest, one)

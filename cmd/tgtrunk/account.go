@@ -19,8 +19,8 @@ import (
 )
 
 func newAccountCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "account", Short: "Move a Telegram account between stores"}
-	parent.AddCommand(newExportCommand(), newImportCommand())
+	parent := &cobra.Command{Use: "account", Short: "Look after a Telegram account, or move it between stores"}
+	parent.AddCommand(newExportCommand(), newImportCommand(), newDevicesCommand(), newPrivacyCommand())
 	return parent
 }
 

@@ -33,6 +33,7 @@ func newRootCommand() *cobra.Command {
 		newRunCommand(),
 		newLoginCommand(),
 		newAccountCommand(),
+		newCallsCommand(),
 		newConfigCommand(),
 		newCIDCommand(),
 		newRouteCommand(),

@@ -20,13 +20,15 @@ type figures struct {
 	log      *slog.Logger
 }
 
-func openMetrics(listen string, trunks []bridge.Trunk, log *slog.Logger) (*figures, error) {
+func openMetrics(listen string, trunks []bridge.Trunk, told *reports, log *slog.Logger) (*figures, error) {
 	f := &figures{log: log}
 	if listen == "" {
 		return f, nil
 	}
 	var err error
-	f.Metrics, err = metrics.New(metrics.Sources{Calls: f.calls, Accounts: func() []metrics.Account { return accountFigures(trunks) }})
+	f.Metrics, err = metrics.New(metrics.Sources{
+		Calls: f.calls, Accounts: func() []metrics.Account { return accountFigures(trunks) }, Reports: told.figures,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 
@@ -64,11 +61,11 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, keep.Close()) }()
-	records, err := openRecords(cfg.Records.File, log)
+	reports, err := openReports(cfg, keep, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, records.Close()) }()
+	defer reports.close()
 	sockets, err := voip.ListenNet(voip.NetOptions{Listen: cfg.Telegram.Listen, Log: log})
 	if err != nil {
 		return err
@@ -79,7 +76,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 
-	figures, err := openMetrics(cfg.Metrics.Listen, trunks, log)
+	figures, err := openMetrics(cfg.Metrics.Listen, trunks, reports, log)
 	if err != nil {
 		return err
 	}
@@ -87,7 +84,8 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	wheel := media.NewWheel()
 	exchange, err := bridge.New(cfg.Table, bridge.Options{
 		Connect:  func(log *slog.Logger, a, b media.Flow) (func(), error) { return connectAudio(log, wheel, a, b) },
-		Records:  func(r bridge.Record) { figures.record(r); records.write(r) },
+		Records:  func(r bridge.Record) { figures.record(r); reports.ended(r) },
+		Watch:    reports.edge,
 		Memory:   memory.New(memory.Options{Store: keep, Log: log}),
 		Logger:   log,
 		MaxCalls: cfg.Limits.Calls,
@@ -102,6 +100,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	defer stop()
 	running.Go(func() { _ = wheel.Run(turning) })
 	running.Go(func() { figures.serve(turning, exchange) })
+	running.Go(func() { reports.run(turning) })
 	log.Info("tgtrunk runs", "version", version, "accounts", len(cfg.Accounts), "pbx", len(cfg.PBX), "routes", len(cfg.Routes))
 	err = exchange.Run(ctx, trunks...)
 	log.Info("tgtrunk ends")
@@ -166,7 +165,8 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 			Prefer: prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
-		Guard: guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
+		Privacy: telegram.PrivacyPreset(a.Privacy),
+		Guard:   guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
 		Net: sockets, Chat: desk, Log: log,
 	})
 }
@@ -177,51 +177,4 @@ func guardLimits(g config.Guard) *guard.Limits {
 		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, WarmUp: s.WarmUp, Gap: s.Gap,
 		Breaker: guard.Breaker{Declines: s.Declines.Count, Within: s.Declines.Within, Pause: s.Declines.Pause},
 	}
-}
-
-// records appends a JSON line for every call to a file.
-type records struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	file io.WriteCloser // nil: nothing is kept
-}
-
-func openRecords(path string, log *slog.Logger) (*records, error) {
-	r := &records{log: log}
-	if path == "" {
-		return r, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("open the call records: %w", err)
-	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("open the call records: %w", err)
-	}
-	r.file = file
-	return r, nil
-}
-
-func (r *records) write(record bridge.Record) {
-	if r.file == nil {
-		return
-	}
-	line, err := json.Marshal(record)
-	if err == nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		_, err = r.file.Write(append(line, '\n'))
-	}
-	if err != nil {
-		r.log.Error("a call record is lost", "call", record.Call, "error", err)
-	}
-}
-
-// Close closes the file.
-func (r *records) Close() error {
-	if r.file == nil {
-		return nil
-	}
-	return r.file.Close()
 }

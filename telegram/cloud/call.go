@@ -122,14 +122,15 @@ func (c *call) discarded() *tg.PhoneCallDiscarded {
 	return d
 }
 
-// tellCall pushes the state of a call to a side: to its device in the call, else to all, never to skip.
+// tellCall pushes the state of a call to a side: to its device in the call, else to all where calls ring, never to skip.
 func (s *Server) tellCall(c *call, side *account, skip *device) {
 	all := side.sortedDevices()
 	if d := c.device(side); d != nil {
 		all = []*device{d}
 	}
 	for _, d := range all {
-		if d != skip && d.user == side {
+		deaf := side == c.callee && c.device(side) == nil && d.rec.Login.NoCalls
+		if d != skip && d.user == side && !deaf {
 			s.push(side, news{
 				updates: []tg.UpdateClass{&tg.UpdatePhoneCall{PhoneCall: c.seenBy(s, side, d)}}, users: []*account{c.caller, c.callee}, only: d, numbered: true,
 			})

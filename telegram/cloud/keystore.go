@@ -30,6 +30,8 @@ type Login struct {
 	User int64     `json:"user"`
 	Hash int64     `json:"hash"` // of account.getAuthorizations
 	Date time.Time `json:"date"`
+
+	NoCalls bool `json:"no_calls,omitempty"` // call_requests_disabled
 }
 
 // App is what a client told of itself in initConnection.

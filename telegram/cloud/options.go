@@ -21,6 +21,7 @@ type Options struct {
 	Relay     Relay           // servers given to calls
 	NoP2P     bool            // p2p_allowed is never given, whatever the users' privacy says
 	AllP2P    bool            // p2p_allowed is always given, also to a client that said udp_p2p=false
+	Fresh     time.Duration   // how old a login must be to change privacy and other logins; Telegram's 24 h, default 0
 	Timeouts  Timeouts        // server-side limits of a call
 	Config    ClientConfig    // what help.getConfig says of calls, until Control.SetClientConfig
 	KeepCalls int             // how many calls are remembered; the oldest that have ended are forgotten; default 1000

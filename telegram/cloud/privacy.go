@@ -8,6 +8,7 @@ import (
 func addAccount(m methods) {
 	on(m, (*request).getAuthorizations)
 	on(m, (*request).resetAuthorization)
+	on(m, (*request).changeAuthorization)
 	on(m, (*request).getPrivacy)
 	on(m, (*request).setPrivacy)
 	on(m, func(*request, *tg.AccountUpdateStatusRequest) (bin.Encoder, error) { return yes() })
@@ -35,6 +36,30 @@ func (r *request) resetAuthorization(q *tg.AccountResetAuthorizationRequest) (bi
 	return nil, fail(400, "HASH_INVALID")
 }
 
+// tooFresh is how old a login must be for what changes other logins (406 FRESH_RESET_AUTHORISATION_FORBIDDEN).
+func (r *request) tooFresh() bool {
+	return r.opts.Fresh > 0 && r.now().Sub(r.dev.rec.Login.Date) < r.opts.Fresh
+}
+
+// changeAuthorization says on which devices calls ring; hash 0 is the one that asks.
+func (r *request) changeAuthorization(q *tg.AccountChangeAuthorizationSettingsRequest) (bin.Encoder, error) {
+	if q.Hash != 0 && r.tooFresh() {
+		return nil, fail(406, "FRESH_RESET_AUTHORISATION_FORBIDDEN")
+	}
+	for _, d := range r.me.sortedDevices() {
+		if q.Hash == 0 && d == r.dev || q.Hash != 0 && d.rec.Login.Hash == q.Hash {
+			if off, ok := q.GetCallRequestsDisabled(); ok {
+				login := *d.rec.Login // what was saved is not changed
+				login.NoCalls = off
+				d.rec.Login = &login
+				r.saveDevice(d)
+			}
+			return yes()
+		}
+	}
+	return nil, fail(400, "HASH_INVALID")
+}
+
 // setting is the field of a privacy key; nil for keys that mean nothing here.
 func (p *Privacy) setting(key tg.InputPrivacyKeyClass) *Audience {
 	switch key.(type) {
@@ -46,6 +71,8 @@ func (p *Privacy) setting(key tg.InputPrivacyKeyClass) *Audience {
 		return &p.Phone
 	case *tg.InputPrivacyKeyAddedByPhone:
 		return &p.Lookup
+	case *tg.InputPrivacyKeyChatInvite:
+		return &p.Invite
 	}
 	return nil
 }
@@ -70,6 +97,9 @@ func (r *request) getPrivacy(q *tg.AccountGetPrivacyRequest) (bin.Encoder, error
 
 // setPrivacy takes the first of the rules that says something about everybody or all contacts.
 func (r *request) setPrivacy(q *tg.AccountSetPrivacyRequest) (bin.Encoder, error) {
+	if r.tooFresh() {
+		return nil, fail(406, "FRESH_RESET_AUTHORISATION_FORBIDDEN")
+	}
 	audience := Nobody
 rules:
 	for _, rule := range q.Rules {

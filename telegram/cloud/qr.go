@@ -103,6 +103,7 @@ func (r *request) authorization(d *device) *tg.Authorization {
 	}
 	if d.rec.Login != nil {
 		a.DateCreated = int(d.rec.Login.Date.Unix())
+		a.CallRequestsDisabled = d.rec.Login.NoCalls
 		if d != r.dev {
 			a.Hash = d.rec.Login.Hash
 		}

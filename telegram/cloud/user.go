@@ -27,11 +27,13 @@ type Privacy struct {
 	P2P    Audience `yaml:"p2p"`    // with whom calls may be direct; default everybody
 	Phone  Audience `yaml:"phone"`  // who sees the phone number; default contacts
 	Lookup Audience `yaml:"lookup"` // who finds the user by phone number; default everybody
+	Invite Audience `yaml:"invite"` // who may invite the user to groups; default everybody
 }
 
 func (p Privacy) withDefaults() Privacy {
 	def(&p.Calls, Everybody)
 	def(&p.P2P, Everybody)
+	def(&p.Invite, Everybody)
 	def(&p.Phone, Contacts)
 	def(&p.Lookup, Everybody)
 	return p

@@ -91,6 +91,8 @@ type counters struct {
 	firstIn, firstOut                   atomic.Int64  // Unix nanoseconds, 0 until known
 	roundTrip, jitter                   atomic.Int64  // nanoseconds
 	remoteLoss                          atomic.Uint32 // in 1/256
+	remoteLost                          atomic.Uint64 // packets
+	remoteJitter                        atomic.Int64  // nanoseconds
 }
 
 func newFlow() *flow {
@@ -149,6 +151,8 @@ func (f *flow) Stats() media.Stats {
 		Jitter:          time.Duration(c.jitter.Load()),
 		RoundTrip:       time.Duration(c.roundTrip.Load()),
 		RemoteLoss:      float64(c.remoteLoss.Load()) / 256,
+		RemoteLost:      c.remoteLost.Load(),
+		RemoteJitter:    time.Duration(c.remoteJitter.Load()),
 		FirstReceived:   moment(c.firstIn.Load()),
 		FirstSent:       moment(c.firstOut.Load()),
 	}

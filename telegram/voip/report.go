@@ -77,6 +77,8 @@ func (f *flow) readBlocks(b []byte, count int, now time.Time) {
 			continue
 		}
 		f.counts.remoteLoss.Store(uint32(b[4]))
+		f.counts.remoteLost.Store(lostSoFar(b))
+		f.counts.remoteJitter.Store(f.duration(binary.BigEndian.Uint32(b[12:])))
 		last, delay := binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
 		if last == 0 {
 			continue
@@ -84,6 +86,18 @@ func (f *flow) readBlocks(b []byte, count int, now time.Time) {
 		trip := int32(ntpMiddle(now) - last - delay)
 		f.counts.roundTrip.Store(int64(max(trip, 0)) * int64(time.Second) >> 16)
 	}
+}
+
+// lostSoFar is the cumulative number of packets lost of a report block: 24 bits with a sign, because repeated packets
+// count as received. Fewer than none is none.
+func lostSoFar(block []byte) uint64 {
+	lost := int32(binary.BigEndian.Uint32(block[4:])<<8) >> 8
+	return uint64(max(lost, 0))
+}
+
+// duration is how long so many ticks of the flow's RTP clock are, in nanoseconds.
+func (f *flow) duration(ticks uint32) int64 {
+	return int64(ticks) * int64(time.Second) / int64(max(f.Format().Rate, 1))
 }
 
 // report sends a sender report, or a receiver report when we sent nothing since the last one.

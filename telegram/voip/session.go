@@ -348,6 +348,7 @@ func (s *session) selected(local, remote ice.Candidate) error {
 	s.stable(local)
 	s.note(func(f *Stats) {
 		f.Local, f.Remote = local.Type().String(), remote.Type().String()
+		f.Relay = s.relayOf(local, remote)
 		if f.Timings.ICE.IsZero() {
 			f.Timings.ICE = time.Now()
 		}
@@ -363,6 +364,20 @@ func (s *session) selected(local, remote ice.Candidate) error {
 		s.group.Go(func() { s.handshake(client, print) })
 	}
 	return nil
+}
+
+// relayOf names what a pair goes over. A TURN server may be ours or the peer's.
+func (s *session) relayOf(local, remote ice.Candidate) string {
+	leg := s.ice.reflectors.at(local)
+	switch {
+	case leg != nil && leg.tcp:
+		return "reflector-tcp"
+	case leg != nil:
+		return "reflector-udp"
+	case local.Type() == ice.CandidateTypeRelay || remote.Type() == ice.CandidateTypeRelay:
+		return "turn"
+	}
+	return "direct"
 }
 
 func (s *session) pathOf(local, remote ice.Candidate) (*path, error) {

@@ -13,6 +13,7 @@ type Stats struct {
 	Version     string // library version of the call
 	Local       string // type of the selected local candidate: "host", "srflx", "prflx", "relay"; "" until there is one
 	Remote      string // the same of the peer
+	Relay       string // what the selected path goes over: "direct", "turn", "reflector-udp", "reflector-tcp"; "" until there is one
 	SRTPProfile string // as in RFC 5764 and RFC 7714, or "MTProto" without DTLS; "" until media is encrypted
 	Media       media.Stats
 	Signaling   signaling.Stats

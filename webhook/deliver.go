@@ -1,0 +1,189 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	maxAnswer  = 64 << 10  // bytes of an answer that are read, so that the connection can be used again
+	maxBackOff = time.Hour // that a receiver may ask for with Retry-After
+)
+
+// deliver sends what is queued until ctx ends.
+func (s *Sender) deliver(ctx context.Context) {
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	look := time.NewTicker(s.opt.Pace.Look)
+	defer look.Stop()
+	slots := make(chan struct{}, s.opt.Pace.Parallel)
+	s.outbox.clear() // another process may have sent some of it
+	s.lookAround(ctx)
+	for ctx.Err() == nil {
+		lines, wait := s.outbox.due(cap(slots) - len(slots))
+		for _, l := range lines {
+			slots <- struct{}{}
+			sending.Go(func() {
+				s.try(ctx, l)
+				<-slots
+				s.outbox.poke()
+			})
+		}
+		next := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-s.outbox.wake:
+		case <-next.C:
+		case <-look.C:
+			s.lookAround(ctx)
+		}
+		next.Stop()
+		if s.outbox.gone.Load() {
+			sending.Wait()
+			s.discardAll(ctx)
+		}
+	}
+}
+
+func (s *Sender) lookAround(ctx context.Context) {
+	found, err := s.look(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.opt.Log.Warn("looking for queued webhook events failed", "error", err)
+	case found > 0:
+		s.opt.Log.Info("queued webhook events are taken up", "events", found)
+	}
+}
+
+// discardAll empties the queue until ctx ends: events that were under way when the receiver said 410 still arrive in it.
+func (s *Sender) discardAll(ctx context.Context) {
+	for {
+		s.discard(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.outbox.wake:
+		}
+	}
+}
+
+// discard empties the queue: nobody wants what is in it.
+func (s *Sender) discard(ctx context.Context) {
+	s.lookAround(ctx)
+	keys := s.outbox.keys()
+	for _, key := range keys {
+		if err := s.forget(ctx, key); err != nil {
+			s.opt.Log.Warn("a webhook event that nobody wants stays in the store", "error", err)
+		}
+		s.dropped.Add(1)
+	}
+	s.outbox.remove(keys)
+}
+
+// try sends the first event of a call.
+func (s *Sender) try(ctx context.Context, l *line) {
+	i, attempt := s.outbox.first(l)
+	log := s.opt.Log.With("event", i.event.ID, "call", i.event.Call, "attempt", attempt)
+	err := s.post(ctx, i.event, attempt)
+	var refused *statusError
+	switch {
+	case err == nil:
+		s.delivered.Add(1)
+		log.Debug("webhook event was taken")
+	case ctx.Err() != nil:
+		s.outbox.later(l, 0) // nothing is known of it; the next run sends it again
+		return
+	case errors.As(err, &refused) && refused.code == http.StatusGone:
+		s.failed.Add(1)
+		log.Error("the webhook's receiver wants no more events (410 Gone): nothing is sent until the next start")
+		s.outbox.gone.Store(true)
+		s.outbox.later(l, time.Hour)
+		return
+	case time.Since(i.event.Time) > s.opt.RetryFor:
+		s.failed.Add(1)
+		s.drop(i.event, fmt.Sprintf("it was not taken in %v: %v", s.opt.RetryFor, err))
+	default:
+		s.failed.Add(1)
+		wait := s.opt.Pace.after(attempt)
+		if refused != nil && refused.wait > 0 {
+			wait = max(wait, refused.wait)
+			s.outbox.stop(refused.wait)
+		}
+		log.Warn("webhook event was not taken", "error", err, "again_in", wait.Round(time.Millisecond))
+		s.outbox.later(l, wait)
+		return
+	}
+	s.outbox.passed(l)
+	if err := s.forget(ctx, i.key); err != nil {
+		log.Warn("a webhook event that was taken stays in the store for now", "error", err)
+	}
+}
+
+// after is how long to wait after so many failures: doubled each time, and a quarter more or less, so that many do not
+// come back at once.
+func (p Pace) after(attempt int) time.Duration {
+	wait := p.Last
+	if attempt < 32 {
+		wait = min(p.First<<(attempt-1), p.Last)
+	}
+	return wait*3/4 + rand.N(wait/2+1)
+}
+
+// statusError is an answer that is no 2xx.
+type statusError struct {
+	code int
+	wait time.Duration // Retry-After
+}
+
+// Error says what was answered.
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("receiver answers %d %s", e.code, http.StatusText(e.code))
+	if e.code >= 300 && e.code < 400 {
+		text += ": redirects are not followed, put the right address into webhook.url"
+	}
+	return text
+}
+
+// post makes one attempt.
+func (s *Sender) post(ctx context.Context, e Event, attempt int) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.opt.URL, bytes.NewReader(e.Body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	stamp := strconv.FormatInt(time.Now().Unix(), 10)
+	h := request.Header
+	h.Set("Content-Type", "application/json")
+	h.Set("User-Agent", "tgtrunk")
+	h.Set(HeaderEvent, e.Type)
+	h.Set(HeaderEventID, e.ID)
+	h.Set(HeaderAttempt, strconv.Itoa(attempt))
+	h.Set(HeaderTimestamp, stamp)
+	h.Set(HeaderSignature, Sign(s.opt.Secret, stamp, e.Body))
+	answer, err := s.client.Do(request)
+	if err != nil {
+		var whole *url.Error
+		if errors.As(err, &whole) {
+			err = whole.Err // without the URL, which may hold a secret
+		}
+		return fmt.Errorf("ask receiver: %w", err)
+	}
+	defer answer.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
+	if answer.StatusCode >= 200 && answer.StatusCode < 300 {
+		return nil
+	}
+	refused := &statusError{code: answer.StatusCode}
+	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		refused.wait = min(time.Duration(seconds)*time.Second, maxBackOff)
+	}
+	return refused
+}
