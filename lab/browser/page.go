@@ -39,11 +39,11 @@ type Options struct {
 	Log        *slog.Logger        // nil discards
 }
 
-// Event is something that happened in the page. Kind says what, and which of the other fields are set:
-// "ready", the page is there; "microphone", it is open; "sent" and "got", Message; "state", the RTCPeerConnection's State; "answered", our answer came to
-// its offer and Echoed its ssrc; "silent", it answered and has no audio of its own to offer; "channel", the data channel
-// ID and Label are open; "media", the other side is Muted or not; "route", Route; "refused", the web client would have
-// dropped something for that Reason.
+// Event is something that happened in the page. Kind says what, and which of the other fields are set: "ready", the page
+// is there; "microphone", it is open; "sent" and "got", Message; "state", the RTCPeerConnection's State; "answered", our
+// answer came to its offer and Echoed its ssrc; "silent", it answered and has no audio of its own to offer; "channel", the
+// data channel ID and Label are open; "media", the other side is Muted or not; "route", Route; "refused", the web client
+// would have dropped something for that Reason.
 type Event struct {
 	Kind    string          `json:"kind"`
 	Message json.RawMessage `json:"message"`

@@ -40,11 +40,12 @@ func (c *Call) offer() {
 // unanswered is called when a limit of an incoming call has passed.
 func (c *Call) unanswered() {
 	late := c.line.opts.Received == ReceivedLate
+	left := time.Until(c.alarm.silent) // read once: a phase entered with nothing left would have no limit
 	switch {
 	case c.alarm.rings || !late:
 		c.close(verdict{reason: Missed, discard: true, err: &Error{Kind: NotAnswered}})
-	case time.Now().Before(c.alarm.silent) && !c.line.alone(c):
-		c.enter(offered, time.Until(c.alarm.silent))
+	case left > 0 && !c.line.alone(c):
+		c.enter(offered, left)
 	default:
 		c.ring()
 	}

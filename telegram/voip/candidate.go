@@ -14,8 +14,8 @@ import (
 var errCandidate = errors.New("unusable candidate")
 
 // parseCandidate reads the candidate attribute of RFC 5245 section 15.1, with or without "a=" and "candidate:".
-// Names are refused, those of mDNS (.local) and of reflectors (see parseReflectorCandidate) included, and so are TCP and component 2;
-// what follows the type is ignored.
+// Names are refused, those of mDNS (.local) and of reflectors (see parseReflectorCandidate) included, and so are TCP and
+// component 2; what follows the type is ignored.
 func parseCandidate(s string) (ice.Candidate, error) {
 	line := strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(s), "a="), "candidate:")
 	field := strings.Fields(line)

@@ -154,6 +154,9 @@ func (s *channels) takeNegotiate(m signaling.NegotiateChannels) {
 	if s.c.Role == signaling.Callee || s.offerSent {
 		s.sendOffer()
 	}
+	if s.phase.agreeing {
+		s.report()
+	}
 }
 
 // maxHeld bounds the messages kept until the caller's InitialSetup.

@@ -77,13 +77,10 @@ func (s *channels) prefer() {
 	}
 }
 
-// decided tells the flow which codec it has, once that is certain.
+// decided tells the flow which codec it has, once that is certain. It comes before the flow may send and receive.
 func (s *channels) decided() {
 	if codec, ok := s.talk.Codec(); ok {
 		s.flow.settle(formatOf(codec))
-		if s.phase.agreeing && !s.phase.established {
-			s.report()
-		}
 	}
 }
 

@@ -29,14 +29,17 @@ type Server struct {
 }
 
 // Config describes the call an Engine carries. Role, Key, Version and Send are required.
+//
+// Send is called in order by one goroutine and may block; the bytes are its to keep. It must return soon after the call
+// has ended: Run waits for it.
 type Config struct {
 	Role             Role
 	Key              *Key                      // secret of the call
-	Version          string                    // negotiated library version, one of signaling.Versions or signaling.ReferenceVersions
+	Version          string                    // negotiated one, of signaling.Versions or signaling.ReferenceVersions
 	P2P              bool                      // false: only relay candidates are gathered and signalled
 	Servers          []Server                  // from phoneCall.connections
 	CustomParameters string                    // JSON text of phoneCall.custom_parameters, may be empty
-	Send             func(packet []byte) error // phone.sendSignalingData; called in order by one goroutine, may block; the bytes are its to keep. It must return soon after the call has ended: Run waits for it
+	Send             func(packet []byte) error // phone.sendSignalingData
 	Prefer           Preference                // codec of the audio
 	Other            media.Codec               // what the other leg of the call speaks; 0: not known
 	Net              *Net                      // shared sockets of the process; nil: the engine opens its own for the call

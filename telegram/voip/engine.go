@@ -158,8 +158,9 @@ func (e *Engine) Receive(packet []byte) { e.signal.channel.Receive(packet) }
 // closed when Run returns.
 func (e *Engine) Events() <-chan Event { return e.events.out }
 
-// Flow is the call's audio. Its format is final when Established is told; until then it may be called Opus and become G.711. What is written
-// before the call is established is dropped and counted. Its Close must not be called from within the attached sink. It can also WritePadding(n int), as native engines do.
+// Flow is the call's audio. Its format is final when Established is told; until then it may be called Opus and become
+// G.711. What is written before the call is established is dropped and counted. Its Close must not be called from within
+// the attached sink. It can also WritePadding(n int), as native engines do.
 func (e *Engine) Flow() media.Flow { return e.flow }
 
 // SetMuted tells the peer that we are silent, or no longer. It does not stop audio that is written to the Flow.

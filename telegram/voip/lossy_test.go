@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/media"
 )
@@ -100,6 +101,15 @@ func (r *road) move(side int) {
 }
 
 var hostCandidate = regexp.MustCompile(`127\.0\.0\.1 \d+ typ host`)
+
+// patient is prepare for sides that soon notice a silence and do not soon give up.
+func (r *road) patient(caller, callee *Engine) {
+	r.prepare(caller, callee)
+	for _, e := range []*Engine{caller, callee} {
+		quick(e)
+		e.times.failed = 5 * time.Second
+	}
+}
 
 // prepare lets the candidates of both sides lead to the road.
 func (r *road) prepare(caller, callee *Engine) {

@@ -120,13 +120,7 @@ func needOpus(t *testing.T) {
 func TestBothBehindNAT(t *testing.T) {
 	needOpus(t)
 	r := newRoad(t, 0, 3)
-	p := newPair(t, pairOptions{prepare: func(a, b *Engine) {
-		r.prepare(a, b)
-		for _, e := range []*Engine{a, b} {
-			quick(e)
-			e.times.failed = 5 * time.Second
-		}
-	}})
+	p := newPair(t, pairOptions{prepare: r.patient})
 	p.establish(t)
 	again := p.sounds(t, startWheel(t))
 	r.move(0)
@@ -258,6 +252,31 @@ func TestRelayedCallsHaveTheirOwnSockets(t *testing.T) {
 			if len(sources) != 2*calls || sources[shared.Addresses()[0]] {
 				t.Errorf("%d calls come from %v", calls, sources)
 			}
+		})
+	}
+}
+
+// TestEitherRelayReaches: where a call is given a reflector and a TURN server we take both and tell of both, so that a
+// native client, which may reach the reflector only, and a web client, which knows TURN only, hear us alike.
+func TestEitherRelayReaches(t *testing.T) {
+	for _, peer := range []string{"TURN", "reflector"} {
+		t.Run(peer+" only", func(t *testing.T) {
+			t.Parallel()
+			r, server := startReflector(t, reflector.Options{}), startTURN(t)
+			o := pairOptions{relayOnly: true, mine: append(r.servers(1, r.caller, "udp", "tcp"), server)}
+			if o.theirs = []Server{server}; peer == "reflector" {
+				o.theirs = r.servers(1, r.callee, "udp", "tcp")
+			}
+			var sent func() []string
+			o.prepare = func(a, _ *Engine) { sent = spy(a) }
+			p := newPair(t, o)
+			p.establish(t)
+			p.exchange(t, "reached")
+			p.relayed(t)
+			until(t, 5*time.Second, "candidates of both relays", func() bool {
+				all := strings.Join(sent(), "\n")
+				return strings.Contains(all, ".reflector ") && strings.Contains(all, "typ relay raddr 0.0.0.0")
+			})
 		})
 	}
 }

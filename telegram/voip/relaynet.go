@@ -32,7 +32,7 @@ func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &relaySocket{PacketConn: conn}
+	s := &relaySocket{PacketConn: conn, net: n}
 	n.open = append(n.open, s)
 	return s, nil
 }
@@ -41,7 +41,7 @@ func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error)
 func (n *relayNet) abort() {
 	n.mu.Lock()
 	n.aborted = true
-	open := n.open
+	open := slices.Clone(n.open)
 	n.mu.Unlock()
 	for _, s := range open {
 		s.abort()
@@ -61,10 +61,18 @@ func (n *relayNet) release() int {
 	return len(open)
 }
 
+// forget drops a socket that is closed.
+func (n *relayNet) forget(s *relaySocket) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.open = slices.DeleteFunc(n.open, func(o *relaySocket) bool { return o == s })
+}
+
 // relaySocket remembers the requests that were sent, so that it can refuse them in the server's place: pion's TURN
 // client has no other way to be told to stop waiting.
 type relaySocket struct {
 	net.PacketConn
+	net *relayNet
 
 	mu      sync.Mutex
 	aborted bool // no request is sent any more
@@ -114,6 +122,12 @@ func (s *relaySocket) ReadFrom(b []byte) (int, net.Addr, error) {
 		return n, from, err
 	}
 	return copy(b, refusal.Raw), s.server, nil
+}
+
+// Close implements net.PacketConn. Agents close the sockets of a generation of candidates when they restart.
+func (s *relaySocket) Close() error {
+	s.net.forget(s)
+	return s.PacketConn.Close() //nolint:wrapcheck // a socket like any other
 }
 
 func (s *relaySocket) abort() {

@@ -18,11 +18,17 @@ func (s *session) stable(local ice.Candidate) {
 
 // spareRelays gives up our TURN allocations if they are of no use, and looks again later otherwise.
 func (s *session) spareRelays() {
-	if s.phase.restarting || !s.phase.connected || !s.hold.peerRelay {
+	if s.phase.restarting || !s.phase.connected || !s.hold.peerRelay || !s.direct() {
 		s.timers.spare.Reset(s.times.spare)
 		return
 	}
 	if n := s.ice.relays.release(); n > 0 {
 		s.log.Debug("gave up relays that the call does not need", "relays", n)
 	}
+}
+
+// direct asks the agent: it may have selected a pair with a relay of ours, of which we have not been told yet.
+func (s *session) direct() bool {
+	pair, err := s.ice.agent.GetSelectedCandidatePair()
+	return err == nil && pair != nil && pair.Local.Type() != ice.CandidateTypeRelay
 }

@@ -59,6 +59,18 @@ func TestNeededRelaysStay(t *testing.T) {
 		if p.caller.relaySockets() == 0 || p.callee.relaySockets() == 0 {
 			t.Error("relay in use was given up")
 		}
+		// The moment may come when the agent has left a direct pair and the session has not been told.
+		looked := make(chan struct{})
+		p.caller.command(func(s *session) error {
+			s.spareRelays()
+			close(looked)
+			return nil
+		})
+		<-looked
+		if p.caller.relaySockets() == 0 {
+			t.Error("relay that the agent has just selected was given up")
+		}
+		down.more(t, 30, "down, still")
 	})
 	t.Run("peer has none", func(t *testing.T) {
 		p := newPair(t, pairOptions{mine: []Server{server}, prepare: spareAfter(20 * time.Millisecond)})
@@ -70,4 +82,21 @@ func TestNeededRelaysStay(t *testing.T) {
 			t.Error("the only relay was given up")
 		}
 	})
+}
+
+// TestRestartsKeepNoSockets: the allocations of former generations are forgotten, however often the peer restarts.
+func TestRestartsKeepNoSockets(t *testing.T) {
+	p := newPair(t, pairOptions{servers: []Server{startTURN(t)}, relayOnly: true})
+	p.establish(t)
+	for range 3 {
+		p.callee.RestartICE()
+		for _, s := range []*side{p.caller, p.callee} {
+			awaitState(t, s.Engine, 10*time.Second, Reconnecting)
+			awaitState(t, s.Engine, 10*time.Second, Established)
+		}
+	}
+	p.exchange(t, "after")
+	for _, s := range []*side{p.caller, p.callee} {
+		until(t, 5*time.Second, "sockets of one generation", func() bool { return s.relaySockets() == 1 })
+	}
 }

@@ -41,14 +41,15 @@ var (
 	ErrClosed  = errors.New("channel has ended")
 )
 
-// Config is what Open needs. NoSCTP, Timers and Log may be left out; everything else is required.
+// Config is what Open needs. NoSCTP, Timers and Log may be left out; everything else is required. Transmit and Deliver
+// are each called by one goroutine at a time, in order, while Run runs; the bytes are theirs to keep.
 type Config struct {
 	Version  string               // negotiated library version, one of Versions or ReferenceVersions
 	Role     Role                 // our half of the call
 	Key      *Key                 // secret of the call
-	Transmit func(packet []byte)  // hands one packet to phone.sendSignalingData; called by one goroutine at a time, in order, while Run runs; the bytes are the callee's to keep
-	Deliver  func(message []byte) // one received message, inflated JSON, in order; called by one goroutine at a time, while Run runs; the bytes are the callee's to keep
-	NoSCTP   bool                 // V3 without SCTP, for custom parameter network_signaling_nosctp; what the peer sends is taken either way
+	Transmit func(packet []byte)  // hands one packet to phone.sendSignalingData
+	Deliver  func(message []byte) // takes one received message, inflated JSON
+	NoSCTP   bool                 // V3 without SCTP (network_signaling_nosctp); the peer's is taken either way
 	Timers   SCTPTimers           // V3 only, from custom parameters
 	Log      *slog.Logger         // bound attributes (call…) come from the caller
 }

@@ -21,11 +21,12 @@ const (
 // ErrNegotiator is the base of NewNegotiator's errors.
 var ErrNegotiator = errors.New("bad negotiator options")
 
-// NegotiatorOptions shapes a Negotiator. Role and SSRC are required.
+// NegotiatorOptions shapes a Negotiator. Role and SSRC are required. Feedback of codecs is left out: transport-cc is
+// declined.
 type NegotiatorOptions struct {
 	Role       Role
 	SSRC       uint32        // of the audio we send, not 0
-	Codecs     []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. Without feedback: transport-cc is declined. See Prefer
+	Codecs     []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. See Prefer
 	Extensions []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
 	ExchangeID func() uint32 // makes the ids of our offers; default: random
 }
