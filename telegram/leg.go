@@ -37,6 +37,7 @@ type stage struct {
 	placed   bool          // outgoing: Telegram has taken the call
 	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
+	callee   int64         // outgoing: user-id
 }
 
 // legRoom holds Facts, Reached, Ringing, Answered, Media and Ended.
@@ -223,13 +224,15 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	case calls.Accepted:
 		limit.Stop()
 		l.accepted = true
-		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
+		if !l.outgoing {
+			return
+		}
+		l.account.peers.meet(l.callee) // not at the end of the call: where the service ends with it, nobody would write it down
+		if l.reached.IsZero() {        // an app may accept without having said that it rings, or be heard first
 			l.reached = time.Now()
 			l.events <- bridge.Reached{}
 		}
-		if l.outgoing {
-			l.events <- bridge.Answered{}
-		}
+		l.events <- bridge.Answered{}
 	case calls.Established:
 		l.events <- bridge.Media{Flow: e.Flow}
 	case calls.Reconnecting:
