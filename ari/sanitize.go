@@ -7,8 +7,8 @@ import (
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
-// Longest texts handed to Asterisk, cleaned by routing.SanitizeText, in bytes of UTF-8. Asterisk itself cuts channel variables nowhere, but phones and
-// SIP headers do.
+// Longest texts handed to Asterisk, cleaned by routing.SanitizeText, in bytes of UTF-8. Asterisk itself cuts channel
+// variables nowhere, but phones and SIP headers do.
 const (
 	maxNameBytes   = 80
 	maxNumberBytes = 40

@@ -29,6 +29,44 @@ func TestExampleLoads(t *testing.T) {
 	}
 }
 
+// The example is where people look a key up: it has every one, in a comment where it is not for everybody.
+func TestExampleHasEveryKey(t *testing.T) {
+	text, err := os.ReadFile("../tgtrunk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]bool{}
+	collectKeys(reflect.TypeFor[Config](), keys)
+	if len(keys) < 60 {
+		t.Errorf("only %d keys are found", len(keys))
+	}
+	delete(keys, "user_id_prefix") // refused
+	for key := range keys {
+		if !regexp.MustCompile(`(?m)(^|[ {-])`+key+`:`).Match(text) && !strings.Contains(string(text), "`"+key+":") {
+			t.Errorf("tgtrunk.yaml does not show the key %s", key)
+		}
+	}
+}
+
+func collectKeys(t reflect.Type, keys map[string]bool) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == "-" {
+			continue
+		}
+		if name != "" {
+			keys[name] = true
+		}
+		collectKeys(t.Field(i).Type, keys)
+	}
+}
+
 func TestRoutesBecomeATable(t *testing.T) {
 	c, err := Load("testdata/minimal.yaml")
 	if err != nil {

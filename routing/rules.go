@@ -55,8 +55,8 @@ type callerRule struct {
 	line int
 }
 
-// NewNumbers checks rules. The error joins one error for everything that is wrong; those about caller-ID rules are a *CallerRuleError, those about
-// aliases an *AliasError.
+// NewNumbers checks rules. The error joins one error for everything that is wrong; those about caller-ID rules are a
+// *CallerRuleError, those about aliases an *AliasError.
 func NewNumbers(r NumberRules) (*Numbers, error) {
 	if r.InternationalPrefix == "" {
 		r.InternationalPrefix = DefaultInternationalPrefix

@@ -37,7 +37,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		l.fail(err)
 		return
 	}
-	l.ring, l.reachIn = t.Timeout, t.ReachedIn
+	l.callee, l.ring, l.reachIn = p.ID, t.Timeout, t.ReachedIn
 	setDefault(&l.ring, l.account.opts.Calls.Limits.AnsweredIn)
 	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
 	caller := callerOf(l.account.opts.Name, t)
@@ -72,7 +72,7 @@ func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 	return err
 }
 
-// learn draws the lessons of an outgoing call: for the guard, and whether the callee is a stranger the next time.
+// learn draws the lessons of an outgoing call for the guard.
 func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended) {
 	c := p.callee()
 	kind := calls.Failed
@@ -82,7 +82,6 @@ func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended)
 	switch {
 	case s.accepted:
 		a.guard.Answered(ctx, c)
-		a.peers.meet(p.ID)
 	case kind == calls.Private:
 		a.guard.Restricted(ctx, p.ID)
 	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):

@@ -252,6 +252,27 @@ func TestAnswerEndsStrangeness(t *testing.T) {
 	}
 }
 
+// It holds from the answer on, also where the service is stopped in the call.
+func TestAnswerIsKeptAtOnce(t *testing.T) {
+	g := withLimits(t, guard.Limits{PerDay: 1})
+	g.phone(alice, phone.Behaviour{})
+	leg := g.dial(byName("alice_a"))
+	for answered := false; !answered; {
+		e, ok := <-leg.Events()
+		if !ok {
+			t.Fatal("the call ended")
+		}
+		_, answered = e.(bridge.Answered)
+	}
+	if !g.Knows(byID(alice)) {
+		t.Error("who has answered is a stranger while the call lasts")
+	}
+	g.restart()
+	if !g.Knows(byID(alice)) {
+		t.Error("who has answered is a stranger after a restart in the call")
+	}
+}
+
 // Dialogues from before are learned at the start; one that is nothing but our own calls does not count.
 func TestDialoguesAreKnownAtTheStart(t *testing.T) {
 	w, opts := loginOnce(t)

@@ -106,7 +106,13 @@ func (p *progress) flush(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode update state: %w", err)
 	}
-	return p.keep.put(ctx, p.keep.key(fmt.Sprintf("%d/updates", user)), raw, 0)
+	if err := p.keep.put(ctx, p.keep.key(fmt.Sprintf("%d/updates", user)), raw, 0); err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.wet = p.wet || p.user == user // the next flush tries again
+		return fmt.Errorf("keep update state: %w", err)
+	}
+	return nil
 }
 
 var errOtherUser = errors.New("no update state for this user")

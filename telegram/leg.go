@@ -50,6 +50,7 @@ type stage struct {
 	reached  time.Time     // when a device of the callee had the call; zero before
 	accepted bool          // the callee has accepted, or we have
 	report   bridge.Report // what has been learnt for the record
+	callee   int64         // outgoing: user-id
 }
 
 // legRoom holds Facts, Reached, Ringing, Answered, Media and Ended; keyRoom typed digits besides.
@@ -269,13 +270,15 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	case calls.Accepted:
 		limit.Stop()
 		l.accepted = true
-		if l.outgoing && l.reached.IsZero() { // an app may accept without having said that it rings, or be heard first
+		if !l.outgoing {
+			return
+		}
+		l.account.peers.meet(l.callee) // not at the end of the call: where the service ends with it, nobody would write it down
+		if l.reached.IsZero() {        // an app may accept without having said that it rings, or be heard first
 			l.reached = time.Now()
 			l.pass(bridge.Reached{})
 		}
-		if l.outgoing {
-			l.pass(bridge.Answered{})
-		}
+		l.pass(bridge.Answered{})
 	case calls.Established:
 		l.keys.up.Store(true)
 		if l.offer != nil {

@@ -102,12 +102,14 @@ func (s *peers) load(ctx context.Context, self int64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.self == self { // a reconnect: what came meanwhile is newer
-		for id, p := range s.known {
+	if s.self == self { // a reconnect: what is not written yet is newer; the rest another process may have written since
+		for id := range s.wet {
+			p := s.known[id]
+			p.Met = p.Met || known[id].Met
 			known[id] = p
 		}
 	} else {
-		s.wet = map[int64]bool{}
+		s.wet, s.seen, s.borrowed = map[int64]bool{}, map[int64]presence{}, map[int64]bool{}
 	}
 	s.self, s.known, s.index = self, known, map[string]int64{}
 	for _, p := range known {

@@ -1,6 +1,7 @@
 package telegram_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
@@ -112,6 +114,36 @@ func TestUsernameMoves(t *testing.T) {
 		t.Errorf("telegram was asked %d times for nobody", n-asked)
 	}
 	g.rings(byName("alice_away"))
+}
+
+// TestPhoneMoves: a phone number on file that is another person's by now reaches that person.
+func TestPhoneMoves(t *testing.T) {
+	g := withLimits(t, unlimited)
+	alices, bobs := g.phone(alice, phone.Behaviour{}), g.phone(bob, phone.Behaviour{})
+	g.rings(byName("alice_a"))
+	g.office.stop()
+	key := fmt.Sprintf("telegram/office/%d/peer/%d", trunk, alice)
+	e, err := g.opts.Store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p telegram.Peer
+	if err := json.Unmarshal(e.Value, &p); err != nil {
+		t.Fatal(err)
+	}
+	p.Phone = "+99966150002" // as Alice's was, before it was Bob's
+	raw, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.opts.Store.Put(t.Context(), key, raw, store.Put{}); err != nil {
+		t.Fatal(err)
+	}
+	g.restart()
+	g.rings(byPhone("+99966150002"))
+	if alices.Received() != 1 || bobs.Received() != 1 {
+		t.Errorf("alice was called %d times, bob %d times", alices.Received(), bobs.Received())
+	}
 }
 
 // TestHiddenPhone: what is said of a number that cannot be told from one that nobody has, and that it costs one look-up.

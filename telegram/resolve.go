@@ -161,7 +161,10 @@ func (s *session) byUsername(ctx context.Context, name string) (Peer, error) {
 // byPhone finds a user by a phone number.
 func (s *session) byPhone(ctx context.Context, phone string) (Peer, error) {
 	if p, ok := s.peers.find(routing.Number{Kind: routing.Phone, Phone: phone}); ok && p.AccessHash != 0 {
-		return s.refresh(ctx, p), nil // it is visible to the account
+		if p = s.refresh(ctx, p); p.Phone == phone {
+			return p, nil // it is visible to the account
+		}
+		s.log.Info("phone number is not the user's any more, asking for its owner", "user", p.ID)
 	}
 	p, known, err := s.remembered(ctx, phone, ErrNoNumber)
 	if err != nil {

@@ -44,7 +44,7 @@ func (p Peer) is(n routing.Number) bool {
 	case routing.UserID:
 		return p.ID == n.UserID
 	case routing.Username:
-		return strings.EqualFold(p.Username, n.Username)
+		return p.called(n.Username)
 	case routing.Phone:
 		return p.Phone == n.Phone
 	}

@@ -46,7 +46,7 @@ func newCIDPreviewCommand() *cobra.Command {
 		Long: `Show number and name by which the PBX would see a caller, for every route from an account, and which rules made them.
 
 The person is described by flags, or is looked up in the store, which knows everybody the account has met; flags then
-replace what is stored. Telegram is not asked. The store cannot be opened while the service runs.`,
+replace what is stored. Telegram is not asked. A store in a directory cannot be opened while the service runs.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runPreview(c, flags, strings.Join(args, "")) },
 	}
@@ -150,11 +150,13 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 	return known, nil
 }
 
-// openStoreIfAny opens the store without making one.
+var errNoStore = errors.New("nothing has been stored")
+
+// openStoreIfAny opens the store without making one: errNoStore.
 func openStoreIfAny(ctx context.Context, cfg *config.Config) (store.Store, error) {
 	if cfg.Store.Redis == nil {
 		if path := storeFile(cfg.Store); !exists(path) {
-			return nil, fmt.Errorf("there is no store at %s yet", path)
+			return nil, fmt.Errorf("%w: %s is not there yet", errNoStore, path)
 		}
 	}
 	return openStore(ctx, cfg, slog.New(slog.DiscardHandler))

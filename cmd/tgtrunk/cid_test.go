@@ -142,6 +142,25 @@ func TestPreviewOfAStoredPerson(t *testing.T) {
 	}
 }
 
+// A store that is there and does not open is not passed over in silence.
+func TestRouteTestSaysWhatItLeavesOut(t *testing.T) {
+	path, _ := numbersFile(t)
+	if _, errs, err := tgtrunk(t, "route", "test", "-c", path, "7001"); err != nil || errs != "" {
+		t.Errorf("without a store: %v %s", err, errs)
+	}
+	writePeer(t, path)
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Store.Path, "tgtrunk.key"), []byte(store.NewSecret()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, err := tgtrunk(t, "route", "test", "-c", path, "7001"); err != nil || !strings.Contains(errs, "number memory is left out") {
+		t.Errorf("with the wrong key: %v %s", err, errs)
+	}
+}
+
 func TestRouteTest(t *testing.T) {
 	path, _ := numbersFile(t)
 	writePeer(t, path)

@@ -95,6 +95,39 @@ func TestCommandsInTheDocsExist(t *testing.T) {
 	}
 }
 
+// Every command is somewhere in the documents.
+func TestCommandsAreInTheDocs(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs strings.Builder
+	for _, file := range append(files, "../../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs.Write(text)
+	}
+	root := newRootCommand()
+	seen := 0
+	for _, command := range root.Commands() {
+		leaves := command.Commands()
+		if len(leaves) == 0 {
+			leaves = append(leaves, command)
+		}
+		for _, leaf := range leaves {
+			seen++
+			if path := leaf.CommandPath(); !strings.Contains(docs.String(), path) {
+				t.Errorf("no document speaks of %q", path)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d commands are found", seen)
+	}
+}
+
 func checkCommand(t *testing.T, file string, args []string) {
 	t.Helper()
 	command, rest, err := newRootCommand().Find(args)

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 type Store interface {
 	Get(ctx context.Context, key string) (store.Entry, error)
 	Put(ctx context.Context, key string, value []byte, how store.Put) (version uint64, err error)
-	Scan(ctx context.Context, prefix string, each func(store.Entry) error) error
 }
 
 // Options are what a Memory is made of. Store is needed, the rest has defaults.
@@ -39,6 +37,7 @@ const (
 	patience    = 500 * time.Millisecond // for the store; a call waits for it
 	tailDigits  = 5                      // the least a user's own digits have (routing.Presented)
 	maxRecalled = 64                     // users whose numbers end alike; more cannot be told apart anyway
+	attempts    = 10                     // to write a bucket while others do
 )
 
 // Memory is safe for concurrent use, also by several processes over one store.
@@ -56,8 +55,9 @@ func New(o Options) *Memory {
 	return &Memory{o}
 }
 
-// record is one remembered number. Its key is number-memory/<link>/<tail>/<user-id>: a user who was shown in two ways
-// that end alike is remembered by the later one.
+// record is one remembered number. Those whose texts end alike are one value of the store, a list under
+// number-memory/<link>/<tail>: a call reads one key, however much the store holds. A user who was shown in two ways that
+// end alike is remembered by the later one.
 type record struct {
 	Number   string             `json:"number"`
 	Own      string             `json:"own,omitempty"`
@@ -79,31 +79,31 @@ func (m *Memory) Remember(ctx context.Context, link string, p routing.Presented)
 }
 
 func (m *Memory) remember(ctx context.Context, link string, p routing.Presented) error {
-	key := bucket(link, p.Number) + strconv.FormatInt(p.UserID, 10)
-	how := store.Put{TTL: m.o.Keep, Create: true}
-	old, err := m.o.Store.Get(ctx, key)
-	switch {
-	case err == nil:
-		known, ok := read(old)
-		if ok && known.presented() == p && m.o.Now().Sub(known.At) < renewAfter {
+	key := bucket(link, p.Number)
+	for range attempts {
+		known, version, err := m.read(ctx, key)
+		if err != nil {
+			return fmt.Errorf("remember number: %w", err)
+		}
+		now := m.o.Now()
+		if slices.ContainsFunc(known, func(r record) bool { return r.presented() == p && now.Sub(r.At) < renewAfter }) {
 			return nil
 		}
-		how.Create, how.Version = false, old.Version
-	case !errors.Is(err, store.ErrNotFound):
-		return fmt.Errorf("remember number: %w", err)
+		known = slices.DeleteFunc(known, func(r record) bool { return r.UserID == p.UserID })
+		known = slices.Insert(known, 0, record{p.Number, p.Own, p.Kind, p.UserID, p.Username, p.Phone, now})
+		value, err := json.Marshal(known[:min(len(known), maxRecalled+1)]) // one more says that they are too many
+		if err != nil {
+			return fmt.Errorf("remember number: %w", err)
+		}
+		_, err = m.o.Store.Put(ctx, key, value, store.Put{TTL: m.o.Keep, Version: version, Create: version == 0})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("remember number: %w", err)
+		}
 	}
-	value, err := json.Marshal(record{p.Number, p.Own, p.Kind, p.UserID, p.Username, p.Phone, m.o.Now()})
-	if err != nil {
-		return fmt.Errorf("remember number: %w", err)
-	}
-	_, err = m.o.Store.Put(ctx, key, value, how)
-	if errors.Is(err, store.ErrConflict) {
-		return nil // another call of the same user was faster, this very moment
-	}
-	if err != nil {
-		return fmt.Errorf("remember number: %w", err)
-	}
-	return nil
+	return fmt.Errorf("remember number: %w", errBusy)
 }
 
 // Recall returns what a link was shown that a dialled text may mean, what was shown last first. It does not wait for the
@@ -111,24 +111,14 @@ func (m *Memory) remember(ctx context.Context, link string, p routing.Presented)
 func (m *Memory) Recall(ctx context.Context, link, dialled string) []routing.Presented {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var found []record
-	err := m.o.Store.Scan(ctx, bucket(link, dialled), func(e store.Entry) error {
-		r, ok := read(e)
-		if !ok {
-			m.o.Log.Warn("ignored unreadable number memory", "key", e.Key)
-			return nil
-		}
-		found = append(found, r)
-		if len(found) > maxRecalled {
-			return errTooMany
-		}
-		return nil
-	})
+	found, _, err := m.read(ctx, bucket(link, dialled))
+	if err == nil && len(found) > maxRecalled {
+		err = errTooMany
+	}
 	if err != nil {
 		m.o.Log.Warn("number memory failed", "trunk", link, "error", err)
 		return nil
 	}
-	slices.SortStableFunc(found, func(a, b record) int { return b.At.Compare(a.At) })
 	out := make([]routing.Presented, len(found))
 	for i, r := range found {
 		out[i] = r.presented()
@@ -136,20 +126,38 @@ func (m *Memory) Recall(ctx context.Context, link, dialled string) []routing.Pre
 	return out
 }
 
-var errTooMany = errors.New("too many users have numbers that end alike")
+var (
+	errTooMany = errors.New("too many users have numbers that end alike")
+	errBusy    = errors.New("too many others write it")
+)
+
+// read returns what a bucket remembers, what was shown last first, and the version of that; 0 where there is no bucket.
+func (m *Memory) read(ctx context.Context, key string) (found []record, version uint64, err error) {
+	e, err := m.o.Store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := json.Unmarshal(e.Value, &found); err != nil {
+		m.o.Log.Warn("ignored unreadable number memory", "key", key, "error", err)
+		return nil, e.Version, nil
+	}
+	now := m.o.Now()
+	found = slices.DeleteFunc(found, func(r record) bool {
+		return r.UserID <= 0 || r.Number == "" || now.Sub(r.At) >= m.o.Keep
+	})
+	slices.SortStableFunc(found, func(a, b record) int { return b.At.Compare(a.At) })
+	return found, e.Version, nil
+}
 
 func (r record) presented() routing.Presented {
 	return routing.Presented{Number: r.Number, Own: r.Own, Kind: r.Kind, UserID: r.UserID, Username: r.Username, Phone: r.Phone}
 }
 
-func read(e store.Entry) (record, bool) {
-	var r record
-	err := json.Unmarshal(e.Value, &r)
-	return r, err == nil && r.UserID > 0 && r.Number != ""
-}
-
 // bucket is the part of the store where everything lies that a text may mean: the texts with the same last digits, and
-// where there are not so many digits the same text. It ends in "/".
+// where there are not so many digits the same text.
 func bucket(link, text string) string {
 	tail := strings.Map(func(r rune) rune {
 		if '0' <= r && r <= '9' {
@@ -162,5 +170,5 @@ func bucket(link, text string) string {
 	} else {
 		tail = tail[len(tail)-tailDigits:]
 	}
-	return "number-memory/" + url.PathEscape(link) + "/" + url.PathEscape(tail) + "/"
+	return "number-memory/" + url.PathEscape(link) + "/" + url.PathEscape(tail)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,11 +133,6 @@ func (stuck) Get(ctx context.Context, _ string) (store.Entry, error) {
 	return store.Entry{}, ctx.Err()
 }
 
-func (stuck) Scan(ctx context.Context, _ string, _ func(store.Entry) error) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
 func TestAStoreThatHangsHoldsNobody(t *testing.T) {
 	m := New(Options{Store: stuck{}})
 	begin := time.Now()
@@ -152,26 +148,78 @@ func TestAStoreThatHangsHoldsNobody(t *testing.T) {
 func TestGarbageIsIgnored(t *testing.T) {
 	s := opened(t)
 	m := New(Options{Store: s})
-	for i, text := range []string{"", "{", `{"number":"*1"}`, `null`} {
-		if _, err := s.Put(t.Context(), bucket("office", "12345")+strconv.Itoa(i), []byte(text), store.Put{}); err != nil {
+	for _, text := range []string{"", "{", `[{"number":"*1"}]`, `[null]`, `{"number":"*12345","user_id":12345}`} {
+		if _, err := s.Put(t.Context(), bucket("office", "12345"), []byte(text), store.Put{}); err != nil {
 			t.Fatal(err)
 		}
+		if got := m.Recall(t.Context(), "office", "12345"); len(got) != 0 {
+			t.Errorf("%q: %+v", text, got)
+		}
+		m.Remember(t.Context(), "office", id("*12345", "12345", 12345))
+		if got := m.Recall(t.Context(), "office", "12345"); len(got) != 1 {
+			t.Errorf("after %q nobody is remembered any more", text)
+		}
 	}
-	if got := m.Recall(t.Context(), "office", "12345"); len(got) != 0 {
+}
+
+func TestForgets(t *testing.T) {
+	now := time.Now()
+	m := New(Options{Store: opened(t), Now: func() time.Time { return now }})
+	m.Remember(t.Context(), "office", id("*91234567", "91234567", 91234567))
+	now = now.Add(DefaultKeep - time.Hour)
+	m.Remember(t.Context(), "office", id("*1234567", "1234567", 1234567)) // the same bucket: it lives on
+	now = now.Add(2 * time.Hour)
+	if got := m.Recall(t.Context(), "office", "34567"); len(got) != 1 || got[0].UserID != 1234567 {
 		t.Errorf("%+v", got)
 	}
 }
 
-// racing is a store where somebody else writes between Get and Put.
+// A call must not look through the store: a store on Redis then looks at every key of the server.
+func TestACallReadsOneKey(t *testing.T) {
+	s := opened(t)
+	m := New(Options{Store: getOnly{s}})
+	m.Remember(t.Context(), "office", id("*1234567", "1234567", 1234567))
+	if got := m.Recall(t.Context(), "office", "1234567"); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// getOnly has no other way to read than by key.
+type getOnly struct{ s store.Store }
+
+func (g getOnly) Get(ctx context.Context, key string) (store.Entry, error) { return g.s.Get(ctx, key) }
+
+func (g getOnly) Put(ctx context.Context, key string, value []byte, how store.Put) (uint64, error) {
+	return g.s.Put(ctx, key, value, how)
+}
+
+func TestNobodyIsForgottenForAnother(t *testing.T) {
+	m := New(Options{Store: opened(t)})
+	var calls sync.WaitGroup
+	for i := range int64(5) {
+		calls.Go(func() {
+			user := (i+1)*100000 + 12345
+			if err := m.remember(t.Context(), "office", id("*"+strconv.FormatInt(user, 10), strconv.FormatInt(user, 10), user)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	if got := m.Recall(t.Context(), "office", "12345"); len(got) != 5 {
+		t.Errorf("%d of 5 are remembered", len(got))
+	}
+}
+
+// racing is a store where somebody else always writes between Get and Put.
 type racing struct{ store.Store }
 
 func (racing) Put(context.Context, string, []byte, store.Put) (uint64, error) {
 	return 0, store.ErrConflict
 }
 
-func TestAConflictIsNoError(t *testing.T) {
+func TestConflictsEnd(t *testing.T) {
 	m := New(Options{Store: racing{opened(t)}})
-	if err := m.remember(t.Context(), "office", id("*1234567", "1234567", 1234567)); err != nil {
+	if err := m.remember(t.Context(), "office", id("*1234567", "1234567", 1234567)); !errors.Is(err, errBusy) {
 		t.Error(err)
 	}
 	m = New(Options{Store: stuck{}})

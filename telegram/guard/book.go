@@ -33,9 +33,11 @@ type entry struct {
 	ID int64     `json:"id"`
 }
 
+func (e entry) counts(now time.Time) bool { return now.Sub(e.At) < day }
+
 // tidy drops what does not count any more.
 func (b *book) tidy(now time.Time, within time.Duration) {
-	b.Calls = slices.DeleteFunc(b.Calls, func(e entry) bool { return now.Sub(e.At) >= day })
+	b.Calls = slices.DeleteFunc(b.Calls, func(e entry) bool { return !e.counts(now) })
 	b.Declines = slices.DeleteFunc(b.Declines, func(at time.Time) bool { return now.Sub(at) >= within })
 }
 
@@ -46,7 +48,7 @@ func (l Limits) allowed(b book, now time.Time) int {
 	}
 	age := 0
 	if !b.Since.IsZero() {
-		age = int(now.Sub(b.Since) / day)
+		age = max(0, int(now.Sub(b.Since)/day)) // somebody may have set the clock back
 	}
 	if l.WarmUp <= 0 || age >= l.WarmUp {
 		return l.PerDay
@@ -63,9 +65,13 @@ func (l Limits) left(b book, now time.Time) int {
 	case allowed < 0:
 		return -1
 	}
-	b.Calls = slices.Clone(b.Calls)
-	b.tidy(now, 0)
-	return max(0, allowed-len(b.Calls))
+	spent := 0 // the book may be somebody else's: it is only looked at
+	for _, c := range b.Calls {
+		if c.counts(now) {
+			spent++
+		}
+	}
+	return max(0, allowed-spent)
 }
 
 // refuse says why no stranger may be called now; nil where one may.

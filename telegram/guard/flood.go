@@ -26,7 +26,7 @@ func (g *Guard) Do(ctx, wanted context.Context, method string, request func(cont
 	said := g.o.Read(err)
 	if said.Wait > 0 && said.Wait <= g.o.Limits.Retry {
 		g.o.Log.Debug("sitting through a flood wait", "method", method, "wait", said.Wait)
-		if !sleep(wanted, said.Wait+rand.N(jitter)) || ctx.Err() != nil {
+		if !sleep(ctx, wanted, said.Wait+rand.N(jitter)) {
 			return err
 		}
 		g.countRetry(method)
@@ -93,14 +93,15 @@ func aside(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), storeIn)
 }
 
-// sleep reports whether the time has passed without ctx ending.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep reports whether the time has passed without either context ending; they may be the same.
+func sleep(ctx, wanted context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
 	case <-ctx.Done():
-		return false
+	case <-wanted.Done():
 	}
+	return false
 }

@@ -436,3 +436,36 @@ func TestBrokenStore(t *testing.T) {
 		}
 	})
 }
+
+// Status is asked for beside everything else: it must leave the book, whose slices it shares with those who write it, alone.
+func TestLookingChangesNothing(t *testing.T) {
+	now := time.Now()
+	b := book{Since: now, Calls: []entry{{At: now.Add(-2 * day), ID: 1}, {At: now, ID: 2}}, Declines: []time.Time{now, now}}
+	if left := Defaults().left(b, now); left != 2 { // 3 on the first day
+		t.Errorf("%d strangers are left", left)
+	}
+	if b.Calls[0].ID != 1 || b.Declines[0].IsZero() || b.Declines[1].IsZero() {
+		t.Errorf("the book is now %+v", b)
+	}
+}
+
+func TestAClockThatWasSetBackIsNoLicence(t *testing.T) {
+	now := time.Now()
+	if allowed := Defaults().allowed(book{Since: now.Add(5 * day)}, now); allowed != 3 {
+		t.Errorf("%d strangers are allowed, want those of the first day", allowed)
+	}
+}
+
+func TestFloodWaitEndsWithTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T, _ string, s *store.File) {
+		g := load(t, s, Defaults())
+		a := &api{answers: []error{wait(5 * time.Second)}}
+		session, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		began := time.Now()
+		err := g.Do(session, t.Context(), "m", a.request)
+		if took := time.Since(began); err == nil || a.asked != 1 || took > time.Second {
+			t.Errorf("%v after %d requests and %v", err, a.asked, took)
+		}
+	})
+}

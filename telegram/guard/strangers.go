@@ -24,7 +24,7 @@ func (g *Guard) Admit(ctx context.Context, c Callee) (left int, err error) {
 		left, err = g.admit(ctx, c)
 		var refused *Refusal
 		if !again || !errors.As(err, &refused) || refused.Why != Gap || refused.Wait > g.o.Limits.Retry ||
-			!sleep(ctx, refused.Wait) {
+			!sleep(ctx, ctx, refused.Wait) {
 			return left, err
 		}
 	}
