@@ -61,12 +61,14 @@ func (l *Link) tryVerto(ctx context.Context, conn *connection) (base media.Forma
 	if o.URL == "" {
 		return base, errors.New("the configuration names no verto url: mod_verto carries wideband audio, and with less delay")
 	}
-	there, err := conn.api(ctx, "module_exists", "mod_verto")
-	if err != nil {
-		return base, err
-	}
-	if there != "true" {
-		return base, errors.New(`mod_verto is not loaded: add <load module="mod_verto"/> to autoload_configs/modules.conf.xml, then "load mod_verto"`)
+	for _, module := range []string{"mod_rtc", "mod_verto"} { // the first is the base of the second
+		there, err := conn.api(ctx, "module_exists", module)
+		if err != nil {
+			return base, err
+		}
+		if there != "true" {
+			return base, fmt.Errorf("%[1]s is not loaded: add <load module=\"%[1]s\"/> to autoload_configs/modules.conf.xml, then \"load %[1]s\"", module)
+		}
 	}
 	limited, cancel := context.WithTimeout(ctx, min(l.opt.RequestTimeout, 2*time.Second))
 	session, err := l.awaitVerto(limited)
