@@ -11,9 +11,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/bridge/trunktest"
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -25,6 +25,10 @@ func TestConformance(t *testing.T) {
 	o := a.options()
 	o.App, o.Name = "far", "far"
 	w.far = startRig(t, a, o)
+	warm := w.far.link.Dial(t.Context(), routing.Target{Context: "lab", Extension: "echo"}) // its connections are all there
+	next[bridge.Answered](t, warm)
+	warm.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, warm, bridge.Normal)
 	var serving sync.WaitGroup
 	quit := make(chan struct{})
 	serving.Go(func() { w.serve(quit) })

@@ -24,10 +24,10 @@ type connection struct {
 	core   atomic.Pointer[string] // Core-UUID of the FreeSWITCH at the other end
 
 	mu      sync.Mutex
-	waiting []chan message         // guarded by mu; who waits for replies, in order
+	waiting []chan message          // guarded by mu; who waits for replies, in order
 	jobs    map[string]func(string) // guarded by mu; by Job-UUID
-	failed  error                  // guarded by mu; why nothing can be asked any more
-	lost    chan struct{}          // closed with failed
+	failed  error                   // guarded by mu; why nothing can be asked any more
+	lost    chan struct{}           // closed with failed
 }
 
 func newConnection(s *socket, limit time.Duration) *connection {

@@ -36,6 +36,9 @@ func isGone(err error) bool {
 		return false
 	}
 	answer := strings.ToLower(refused.Answer)
+	if answer == "-error" { // uuid_answer's word for a channel that hangs up
+		return true
+	}
 	for _, words := range []string{"no such channel", "invalid uuid", "invalid session", "cannot find", "no such session", "can't find", "cannot locate"} {
 		if strings.Contains(answer, words) {
 			return true

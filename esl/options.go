@@ -70,7 +70,7 @@ type UnicastOptions struct {
 // The values of MediaOptions.Codec.
 const (
 	CodecAuto = "auto"
-	CodecL16  = "l16"  // 16 kHz
+	CodecL16  = "l16" // 16 kHz
 	CodecPCMU = "pcmu"
 	CodecPCMA = "pcma"
 	CodecOpus = "opus"

@@ -39,8 +39,15 @@ func (out *outbound) begin() {
 	out.deadline.Reset(out.limit())
 	out.main.id = out.id + "-out"
 	out.link.legs.own(out.main.id, out.leg)
+	if out.setup.ctx.Err() != nil {
+		return // hung up before it began
+	}
 	out.dialing = true
-	if err := conn.start(out.setup.ctx, line, func(answer string) { out.inbox.put(jobDone{answer}) }); err != nil {
+	// A command that was sent and then given up would be a job whose end nobody hears.
+	err = conn.start(context.WithoutCancel(out.setup.ctx), line, func(answer string) { out.inbox.put(jobDone{answer}) })
+	if err != nil {
+		out.dialing = false
+		out.link.condemn(out.main.id)
 		out.fail(bridge.AccountDown, fmt.Errorf("dial: %w", err))
 		return
 	}

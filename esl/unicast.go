@@ -241,4 +241,3 @@ func swapBytes(out, in []byte) []byte {
 	}
 	return out
 }
-

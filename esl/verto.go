@@ -234,14 +234,12 @@ func (s *vertoSession) bye(ctx context.Context, call string) error {
 	return err
 }
 
-// watch pings until ctx ends or an answer is overdue, which it returns as an error.
+// watch asks for a sign of life until ctx ends or an answer is overdue, which it returns as an error. A ping of the
+// WebSocket itself is not answered by FreeSWITCH 1.10.
 func (s *vertoSession) watch(ctx context.Context, interval time.Duration) error {
 	for sleep(ctx, interval) {
-		limited, cancel := context.WithTimeout(ctx, s.limit)
-		err := s.conn.Ping(limited)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("mod_verto does not answer a ping within %v: %w", s.limit, err)
+		if _, err := s.request(ctx, "verto.ping", map[string]any{"sessid": s.id}); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("mod_verto gives no sign of life within %v: %w", s.limit, err)
 		}
 	}
 	return nil
