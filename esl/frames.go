@@ -52,6 +52,7 @@ type frameConn struct {
 	net.Conn
 	in      *bufio.Reader
 	pending []byte // rest of the frame in hand
+	failed  error  // stays: a reader may ask again
 	counts  *frameCounts
 }
 
@@ -68,12 +69,16 @@ func newFrameConn(c net.Conn, counts *frameCounts) *frameConn {
 // Read returns bytes of at most one frame.
 func (c *frameConn) Read(p []byte) (int, error) {
 	for len(c.pending) == 0 {
-		f, err := readFrame(c.in, c.counts)
-		if err != nil {
-			return 0, err
+		if c.failed != nil {
+			return 0, c.failed
+		}
+		var f frame
+		if f, c.failed = readFrame(c.in, c.counts); c.failed != nil {
+			continue
 		}
 		if f.header["Content-Type"] == typeRejection {
-			return 0, errRejected
+			c.failed = errRejected
+			continue
 		}
 		c.pending = f.forLibrary(c.counts)
 	}
