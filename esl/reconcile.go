@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 )
@@ -41,11 +42,12 @@ func (l *Link) list(ctx context.Context, v verbs) (*listing, error) {
 	return s, nil
 }
 
-// sweep reconciles at once and then every few seconds until ctx ends. Whatever it does needs two listings that agree:
-// between a thing and the event that tells of it lies a moment in which one listing may see what we do not know yet.
+// sweep reconciles soon and then every few seconds until ctx ends. Whatever it does needs two listings that agree:
+// between a thing and the event that tells of it lies a moment in which one listing may see what we do not know yet,
+// and FreeSWITCH's listing itself lags behind its channels.
 func (l *Link) sweep(ctx context.Context, last *listing, accept func(bridge.Offer)) {
 	known := map[string]bool{} // parked channels of others, which need not be asked again
-	for {
+	for pause := min(listingLag, l.timing.sweep); sleep(ctx, pause); pause = l.timing.sweep {
 		now, err := l.list(ctx, l.verbs())
 		switch {
 		case ctx.Err() != nil:
@@ -57,11 +59,10 @@ func (l *Link) sweep(ctx context.Context, last *listing, accept func(bridge.Offe
 			l.adopt(ctx, last, now, known, accept)
 			last = now
 		}
-		if !sleep(ctx, l.timing.sweep) {
-			return
-		}
 	}
 }
+
+const listingLag = 500 * time.Millisecond
 
 // reconcile ends legs whose channels are gone, and hangs up what no leg owns.
 func (l *Link) reconcile(ctx context.Context, last, now *listing) {

@@ -72,6 +72,8 @@ func (r *rig) api(command string) string {
 	return out
 }
 
+func (r *rig) fsChannels() string { return r.api("show channels") }
+
 // noted waits until the dialplan has noted something under a name, and returns it.
 func (r *rig) noted(name string) (value string) {
 	r.t.Helper()
