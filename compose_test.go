@@ -33,6 +33,7 @@ func TestComposeFileFitsTheSchema(t *testing.T) {
 		profiles, services []string
 	}{
 		{nil, []string{"tgtrunk"}},
+		{[]string{"freeswitch"}, []string{"freeswitch", "tgtrunk"}},
 		{[]string{"lab"}, []string{"asterisk", "cloud", "service", "tgtrunk"}},
 	} {
 		got := compose(t, want.profiles...).ServiceNames()
@@ -44,7 +45,7 @@ func TestComposeFileFitsTheSchema(t *testing.T) {
 }
 
 func TestComposeMountsAndBuildsWhatExists(t *testing.T) {
-	for name, service := range compose(t, "lab").Services {
+	for name, service := range compose(t, "lab", "freeswitch").Services {
 		for _, volume := range service.Volumes {
 			if volume.Type != types.VolumeTypeBind {
 				continue

@@ -16,6 +16,7 @@ const (
 	varDialled  = "tgtrunk_dialled"  // what to call; without it the extension that was dialled
 	varFailed   = "tgtrunk_failed"   // "extension [dialplan [context]]" to go on with when the call does not come about
 	varPassword = "tgtrunk_password" // for calls that come over our socket
+	varHangup   = "tgtrunk_hangup"   // set by us: FreeSWITCH's name of the cause, for the hangup application
 )
 
 // inbound is a channel that the dialplan parked for us, or sent to our socket.
@@ -174,6 +175,7 @@ type departure struct {
 // letGo sends a caller's channel on, or hangs it up.
 func (l *Link) letGo(ctx context.Context, id string, d departure) error {
 	v := l.verbs()
+	d.variables[varHangup] = d.cause
 	d.variables[varApp] = "" // parked once more, for whatever reason, it is no new call
 	err := v.setVariables(ctx, id, d.variables)
 	switch {
