@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -51,12 +52,17 @@ var (
 	errVertoMethod = errors.New("mod_verto refuses the method")
 )
 
-// dialVerto opens the WebSocket, logs in and starts to read; done is called when the session has ended. ended hears of
-// every leg that FreeSWITCH ends after its answer.
+// dialVerto opens the WebSocket. The caller reads it and logs in; ended hears of every leg that FreeSWITCH ends after
+// its answer.
 func dialVerto(ctx context.Context, o VertoOptions, limit time.Duration, id string, ended func(call string)) (*vertoSession, error) {
 	dialing, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	conn, _, err := websocket.Dial(dialing, o.URL, nil) //nolint:bodyclose // the library closes it
+	// A transport of its own: what a dial that was given up leaves in the pool of a shared one stays there for long.
+	transport := &http.Transport{IdleConnTimeout: time.Second, TLSHandshakeTimeout: limit}
+	defer transport.CloseIdleConnections()
+	conn, _, err := websocket.Dial(dialing, o.URL, &websocket.DialOptions{ //nolint:bodyclose // the library closes it
+		HTTPClient: &http.Client{Transport: transport},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open websocket of mod_verto: %w", err)
 	}
