@@ -35,6 +35,11 @@ const testDialplan = `
     <action application="set" data="park_timeout=1:NORMAL_TEMPORARY_FAILURE"/>
     <action application="park"/>
   </condition></extension>
+  <extension name="bare"><condition field="destination_number" expression="^5\d+$">
+    <action application="set" data="tgtrunk_app=tgtrunk"/>
+    <action application="set" data="park_timeout=2:NORMAL_TEMPORARY_FAILURE"/>
+    <action application="park"/>
+  </condition></extension>
   <extension name="socket"><condition field="destination_number" expression="^7\d+$">
     <action application="set" data="tgtrunk_dialled=${destination_number}"/>
     <action application="set" data="tgtrunk_password=sesame"/>

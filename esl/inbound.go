@@ -33,7 +33,8 @@ type inbound struct {
 const waitingTimeout = "300:NORMAL_TEMPORARY_FAILURE"
 
 func (in *inbound) begin() {
-	in.main.codec, in.main.parked = in.start.header["Channel-Read-Codec-Name"], true
+	in.main.note(in.start)
+	in.main.parked = true
 	if err := in.take(); err != nil {
 		if isGone(err) {
 			in.end(bridge.CauseOf(bridge.Cancelled), nil) // the caller gave up that moment

@@ -46,6 +46,7 @@ type leg struct {
 type mainChannel struct {
 	id     string // "" before it exists and after it has gone
 	codec  string // its read codec, as FreeSWITCH names it
+	dials  string // dialplan context that its transfers go to
 	cause  string // of its end
 	parked bool   // it is parked, as it is when its media channel has gone
 }
@@ -201,9 +202,7 @@ func (l *leg) event(e event) {
 
 // mainEvent takes an event of the party's own channel.
 func (l *leg) mainEvent(e event) {
-	if codec := e.header["Channel-Read-Codec-Name"]; codec != "" {
-		l.main.codec = codec
-	}
+	l.main.note(e)
 	switch e.name {
 	case "CHANNEL_PARK":
 		l.main.parked = true
@@ -225,6 +224,20 @@ func (l *leg) mainEvent(e event) {
 	}
 	l.peerEvent(e)
 	l.role.event(e)
+}
+
+// note keeps what an event says of the channel.
+func (m *mainChannel) note(e event) {
+	if codec := e.header["Channel-Read-Codec-Name"]; codec != "" {
+		m.codec = codec
+	}
+	dials := e.variable(varTransfer)
+	if dials == "" {
+		dials = e.header["Caller-Context"]
+	}
+	if validContext(dials) {
+		m.dials = dials
+	}
 }
 
 // mainGone: the party's channel has ended. If the media channel ends with it the call is over; if it lives on, the
@@ -430,10 +443,26 @@ func (l *leg) openAudio() error {
 	if err := l.role.join(ctx); err != nil {
 		return err
 	}
+	return l.bridge(ctx)
+}
+
+// varTransfer is the context in which a transfer looks for its target, whatever the transferred channel's own is.
+const varTransfer = "force_transfer_context"
+
+// bridge joins the main channel and the media channel.
+func (l *leg) bridge(ctx context.Context) error {
+	dials := l.main.dials
+	if dials == "" {
+		dials = l.link.opt.Context
+	}
 	v := l.link.verbs()
+	// A party who transfers the call leaves the media channel to run the target, in whose own context there is none.
+	if err := v.setVariables(ctx, l.audio.channel, map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id}); err != nil {
+		return err
+	}
 	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
 	if err := v.setVariables(ctx, l.main.id, map[string]string{
-		"park_after_bridge": "true", "park_timeout": orphanTimeout, varApp: "",
+		"park_after_bridge": "true", "park_timeout": orphanTimeout, varApp: "", varTransfer: dials,
 	}); err != nil {
 		return err
 	}
