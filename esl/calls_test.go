@@ -1,11 +1,13 @@
 package esl_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/media/tone"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -74,6 +76,66 @@ func TestEcho(t *testing.T) {
 		t.Errorf("format %+v", f)
 	}
 	hearTone(t, flow)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestDeployedDialplan: the dialplan of deploy/freeswitch, as it stands: a call to Telegram that fails ends with its cause.
+func TestDeployedDialplan(t *testing.T) {
+	r := newRig(t, sharedFreeSWITCH(t))
+	result := make(chan string, 1)
+	go func() {
+		out, err := r.fs.api("originate {originate_timeout=10,ignore_early_media=true}loopback/*5000201/to-telegram/XML &park()")
+		result <- fmt.Sprint(out, err)
+	}()
+	o := r.offer()
+	if o.Dialled != "*5000201" {
+		t.Errorf("dialled %q", o.Dialled)
+	}
+	o.Leg.Hangup(bridge.CauseOf(bridge.Busy))
+	ended(t, o.Leg, bridge.Busy)
+	if got := <-result; got != "-ERR USER_BUSY<nil>" {
+		t.Errorf("the caller is told %q", got)
+	}
+}
+
+// TestRoundTrip: sound comes back from the dialplan's echo without delay to speak of.
+func TestRoundTrip(t *testing.T) {
+	r := newRig(t, sharedFreeSWITCH(t))
+	leg, flow := r.dialEcho()
+	s := speak(t, flow, 0)
+	eventually(t, "half a second of sound", func() bool { return s.heard(s.rate/2) != nil })
+	s.stop()
+	var best time.Duration
+	for range 10 {
+		heard := make(chan time.Time, 1)
+		flow.Attach(media.SinkFunc(func(p *media.Packet) {
+			pcm := make([]int16, len(p.Payload)/2)
+			media.DecodeL16(pcm, p.Payload)
+			if tone.FirstSound(pcm, 3000) >= 0 {
+				select {
+				case heard <- time.Now():
+				default:
+				}
+			}
+		}))
+		pcm := tone.Make(s.rate, 1000, 8000, s.rate/50)
+		payload := make([]byte, 2*len(pcm))
+		media.EncodeL16(payload, pcm)
+		began := time.Now()
+		flow.WriteAudio(&media.Packet{Payload: payload, Marker: true})
+		select {
+		case at := <-heard:
+			if took := at.Sub(began); best == 0 || took < best {
+				best = took
+			}
+		case <-time.After(time.Second): // a single packet between pauses may be dropped
+		}
+	}
+	t.Logf("round trip %v", best)
+	if best == 0 || best > 300*time.Millisecond {
+		t.Errorf("round trip %v", best)
+	}
 	leg.Hangup(bridge.CauseOf(bridge.Normal))
 	ended(t, leg, bridge.Normal)
 }

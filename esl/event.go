@@ -1,7 +1,5 @@
 package esl
 
-import "strings"
-
 // The events that are asked for. Those of calls are wanted of every channel: whose it is is told by its uuid.
 const subscription = "CHANNEL_PARK CHANNEL_ANSWER CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_BRIDGE " +
 	"CHANNEL_UNBRIDGE CHANNEL_HOLD CHANNEL_UNHOLD CHANNEL_HANGUP_COMPLETE DTMF BACKGROUND_JOB HEARTBEAT SHUTDOWN"
@@ -23,11 +21,3 @@ func (e event) variable(name string) string { return e.header["variable_"+name] 
 
 // answered reports whether the channel is answered.
 func (e event) answered() bool { return e.header["Answer-State"] == "answered" }
-
-// sipStatus returns the SIP status that ended the far leg, "" where there is none.
-func (e event) sipStatus() string {
-	if status := e.variable("sip_term_status"); status != "" {
-		return status
-	}
-	return strings.TrimPrefix(e.variable("proto_specific_hangup_cause"), "sip:")
-}

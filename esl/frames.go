@@ -99,14 +99,14 @@ func readFrame(in *bufio.Reader, counts *frameCounts) (frame, error) {
 		if len(header) == 0 {
 			continue // stray empty lines between frames
 		}
-		length, err := strconv.Atoi(header["Content-Length"])
-		switch {
-		case header["Content-Length"] == "":
-			return frame{header: header}, nil
-		case err != nil || length < 0:
+		length, ok := contentLength(header)
+		if !ok {
 			counts.malformed.Add(1)
+		}
+		if length == 0 {
 			return frame{header: header}, nil
-		case length > maxFrameBody:
+		}
+		if length > maxFrameBody {
 			counts.malformed.Add(1)
 			if _, err := io.CopyN(io.Discard, in, int64(length)); err != nil {
 				return frame{}, err
@@ -119,6 +119,19 @@ func readFrame(in *bufio.Reader, counts *frameCounts) (frame, error) {
 		}
 		return frame{header, body}, nil
 	}
+}
+
+// contentLength returns how long a frame's body is; 0 and false where the header says nonsense.
+func contentLength(header map[string]string) (length int, ok bool) {
+	text := header["Content-Length"]
+	if text == "" {
+		return 0, true
+	}
+	length, err := strconv.Atoi(text)
+	if err != nil || length < 0 {
+		return 0, false
+	}
+	return length, true
 }
 
 // readHeader reads lines up to an empty one.

@@ -81,10 +81,10 @@ func TestTranscriptsAreRead(t *testing.T) {
 				counts := &frameCounts{}
 				events, replies := 0, 0
 				for _, m := range heardFrom(t, stream, size, counts) {
-					switch {
-					case m.kind == typeReply:
+					switch m.kind {
+					case typeReply:
 						replies++
-					case m.kind == typeEvent:
+					case typeEvent:
 						events++
 						if e := newEvent(m.header); e.name == "" || (strings.HasPrefix(e.name, "CHANNEL_") && e.name != "CHANNEL_DATA" && e.id == "") {
 							t.Errorf("event without name or channel: %v", m.header)

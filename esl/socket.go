@@ -115,7 +115,7 @@ func (s *socket) send(text string) error {
 	if err := s.client.SetWriteDeadline(time.Now().Add(s.limit)); err != nil {
 		return err
 	}
-	_, err := s.client.Conn.Write([]byte(text + "\n\n"))
+	_, err := s.client.Write([]byte(text + "\n\n"))
 	return err
 }
 

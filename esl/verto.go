@@ -74,8 +74,7 @@ func dialVerto(ctx context.Context, o VertoOptions, limit time.Duration, id stri
 
 // login says who we are. The session is being read.
 func (s *vertoSession) login(ctx context.Context, o VertoOptions) error {
-	_, err := s.request(ctx, "login", map[string]any{"login": o.Login, "passwd": o.Password, "sessid": s.id})
-	return err
+	return s.request(ctx, "login", map[string]any{"login": o.Login, "passwd": o.Password, "sessid": s.id})
 }
 
 // read serves the session until it fails or ctx ends.
@@ -154,8 +153,8 @@ func (s *vertoSession) send(ctx context.Context, m any) error {
 	return s.conn.Write(ctx, websocket.MessageText, data)
 }
 
-// request sends a request and waits for its result.
-func (s *vertoSession) request(ctx context.Context, method string, params map[string]any) (vertoMessage, error) {
+// request sends a request and waits until it has been taken.
+func (s *vertoSession) request(ctx context.Context, method string, params map[string]any) error {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	reply := make(chan vertoMessage, 1)
@@ -170,15 +169,15 @@ func (s *vertoSession) request(ctx context.Context, method string, params map[st
 		s.mu.Unlock()
 	}()
 	if err := s.send(ctx, map[string]any{"jsonrpc": "2.0", "id": id, "method": method, "params": params}); err != nil {
-		return vertoMessage{}, fmt.Errorf("%s: %w", method, err)
+		return fmt.Errorf("%s: %w", method, err)
 	}
 	select {
 	case m := <-reply:
-		return m, vertoError(method, m)
+		return vertoError(method, m)
 	case <-s.lost:
-		return vertoMessage{}, fmt.Errorf("%s: %w", method, errVertoLost)
+		return fmt.Errorf("%s: %w", method, errVertoLost)
 	case <-ctx.Done():
-		return vertoMessage{}, fmt.Errorf("%s: %w", method, ctx.Err())
+		return fmt.Errorf("%s: %w", method, ctx.Err())
 	}
 }
 
@@ -207,7 +206,7 @@ func (s *vertoSession) invite(ctx context.Context, call, extension, sdp string) 
 	s.invites[call] = answer
 	s.mu.Unlock()
 	defer s.forget(call)
-	_, err := s.request(ctx, "verto.invite", map[string]any{"sessid": s.id, "sdp": sdp, "dialogParams": map[string]any{
+	err := s.request(ctx, "verto.invite", map[string]any{"sessid": s.id, "sdp": sdp, "dialogParams": map[string]any{
 		"callID": call, "destination_number": extension, "caller_id_name": "tgtrunk", "caller_id_number": "tgtrunk",
 		"recoverCall": false,
 	}})
@@ -236,15 +235,14 @@ func (e *legRefusedError) Error() string {
 
 // bye ends a leg; one that is gone is no error.
 func (s *vertoSession) bye(ctx context.Context, call string) error {
-	_, err := s.request(ctx, "verto.bye", map[string]any{"sessid": s.id, "dialogParams": map[string]any{"callID": call}})
-	return err
+	return s.request(ctx, "verto.bye", map[string]any{"sessid": s.id, "dialogParams": map[string]any{"callID": call}})
 }
 
 // watch asks for a sign of life until ctx ends or an answer is overdue, which it returns as an error. A ping of the
 // WebSocket itself is not answered by FreeSWITCH 1.10.
 func (s *vertoSession) watch(ctx context.Context, interval time.Duration) error {
 	for sleep(ctx, interval) {
-		if _, err := s.request(ctx, "verto.ping", map[string]any{"sessid": s.id}); err != nil && ctx.Err() == nil {
+		if err := s.request(ctx, "verto.ping", map[string]any{"sessid": s.id}); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("mod_verto gives no sign of life within %v: %w", s.limit, err)
 		}
 	}
