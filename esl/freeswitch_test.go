@@ -32,7 +32,7 @@ const testDialplan = `
     <action application="set" data="tgtrunk_app=tgtrunk"/>
     <action application="set" data="tgtrunk_failed=end XML lab"/>
     <action application="set" data="tgtrunk_dialled=${destination_number}"/>
-    <action application="set" data="park_timeout=1:NORMAL_TEMPORARY_FAILURE"/>
+    <action application="set" data="park_timeout=4:NORMAL_TEMPORARY_FAILURE"/>
     <action application="park"/>
   </condition></extension>
   <extension name="bare"><condition field="destination_number" expression="^5\d+$">

@@ -160,7 +160,7 @@ func TestAbsent(t *testing.T) {
 	fs := sharedFreeSWITCH(t)
 	began := time.Now()
 	out, err := fs.api("originate {originate_timeout=20,ignore_early_media=true}loopback/8001/lab/XML &park()")
-	if err != nil || !strings.Contains(out, "NORMAL_TEMPORARY_FAILURE") || time.Since(began) > 5*time.Second {
+	if err != nil || !strings.Contains(out, "NORMAL_TEMPORARY_FAILURE") || time.Since(began) > 10*time.Second {
 		t.Errorf("%q, %v after %v", out, err, time.Since(began))
 	}
 }
