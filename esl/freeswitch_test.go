@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ const testConfig = `<?xml version="1.0"?>
  <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings><param name="logfile" value="@DIR@/freeswitch.log"/></settings><mappings><map name="all" value="debug,info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
  @EVENT_SOCKET@
  @VERTO@
- <configuration name="switch.conf"><settings><param name="max-sessions" value="1000"/><param name="sessions-per-second" value="200"/><param name="loglevel" value="debug"/><param name="rtp-start-port" value="31000"/><param name="rtp-end-port" value="31999"/><param name="dump-cores" value="no"/></settings></configuration>
+ <configuration name="switch.conf"><settings><param name="max-sessions" value="1000"/><param name="sessions-per-second" value="200"/><param name="loglevel" value="debug"/><param name="rtp-start-port" value="@RTP@00"/><param name="rtp-end-port" value="@RTP@98"/><param name="dump-cores" value="no"/></settings></configuration>
  <configuration name="timezones.conf"><timezones/></configuration>
  <configuration name="acl.conf"><network-lists/></configuration>
  <configuration name="hash.conf"><remotes/></configuration>
@@ -154,6 +155,8 @@ func sharedFreeSWITCH(t testing.TB) *freeswitch {
 	return shared.fs
 }
 
+var instances atomic.Int64
+
 func newFreeSWITCH(path string, verto bool) (*freeswitch, error) {
 	dir, err := os.MkdirTemp("", "esl")
 	if err != nil {
@@ -192,7 +195,8 @@ func (fs *freeswitch) configure() error {
 		module = `<load module="mod_verto"/>`
 	}
 	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
-		"@EVENT_SOCKET@", read("autoload_configs/event_socket.conf.xml"), "@VERTO@", read("autoload_configs/verto.conf.xml"),
+		// Two of them bind the same port without complaint, and take each other's audio.
+		"@RTP@", fmt.Sprint(310+instances.Add(1)), "@EVENT_SOCKET@", read("autoload_configs/event_socket.conf.xml"), "@VERTO@", read("autoload_configs/verto.conf.xml"),
 		"@DIRECTORY@", read("directory/tgtrunk.xml"),
 		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
 	).Replace(testConfig)

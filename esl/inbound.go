@@ -116,7 +116,7 @@ func (in *inbound) ring() {
 		return
 	}
 	in.rang = true
-	if err := in.link.verbs().ring(in.setup.ctx, in.main.id); err != nil && !isGone(err) {
+	if err := in.link.verbs().ring(in.setup.ctx, in.main.id); err != nil && !isGone(err) && in.setup.ctx.Err() == nil {
 		in.log.Warn("cannot signal ringing", "error", err)
 	}
 }
