@@ -64,6 +64,7 @@ var homes = map[string][]string{
 	"github.com/CyCoreSystems/ari": {"ari"},
 	"github.com/coder/websocket":   {"ari", "esl"},
 	"github.com/0x19/goesl":        {"esl"},
+	"github.com/op/go-logging":     {"esl"}, // goesl's log, to silence it
 	"github.com/gotd":              {"telegram"},
 	"github.com/pion":              {"telegram/voip", "telegram/cloud"},
 	"github.com/pion/rtp":          {"telegram/voip", "telegram/cloud", "media"},

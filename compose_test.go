@@ -36,6 +36,7 @@ func TestComposeFileFitsTheSchema(t *testing.T) {
 	}{
 		{nil, []string{"tgtrunk"}},
 		{[]string{"redis"}, []string{"redis", "tgtrunk"}},
+		{[]string{"freeswitch"}, []string{"freeswitch", "tgtrunk"}},
 		{[]string{"lab"}, []string{"asterisk", "cloud", "service", "tgtrunk"}},
 	} {
 		got := compose(t, want.profiles...).ServiceNames()
@@ -78,7 +79,7 @@ func TestComposeRedisIsFitForAStore(t *testing.T) {
 }
 
 func TestComposeMountsAndBuildsWhatExists(t *testing.T) {
-	for name, service := range compose(t, "lab").Services {
+	for name, service := range compose(t, "lab", "freeswitch").Services {
 		for _, volume := range service.Volumes {
 			if volume.Type != types.VolumeTypeBind {
 				continue

@@ -3,6 +3,7 @@ module github.com/tgtrunk/tgtrunk
 go 1.26.0
 
 require (
+	github.com/0x19/goesl v0.0.0-20230805100056-48992ef4fdb1
 	github.com/CyCoreSystems/ari/v6 v6.0.0-20251024161400-681c62bc07e7
 	github.com/coder/websocket v1.8.15
 	github.com/compose-spec/compose-go/v2 v2.16.2
@@ -14,6 +15,7 @@ require (
 	github.com/gotd/td v0.161.0
 	github.com/mdp/qrterminal/v3 v3.2.1
 	github.com/mozillazg/go-unidecode v0.2.0
+	github.com/op/go-logging v0.0.0-20160315200505-970db520ece7
 	github.com/pion/datachannel v1.6.2
 	github.com/pion/dtls/v3 v3.1.8
 	github.com/pion/ice/v4 v4.4.2

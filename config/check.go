@@ -173,10 +173,19 @@ func (c *checker) account(i int) {
 func (c *checker) pbx(i int) {
 	p := &c.config.PBX[i]
 	c.name(at("pbx", i, "name"), routing.PBX, p.Name)
-	if p.Asterisk == nil {
-		c.problem(at("pbx", i), "pbx %s: say what it is, with a section asterisk", p.Name)
-		return
+	switch {
+	case p.Asterisk == nil && p.FreeSWITCH == nil:
+		c.problem(at("pbx", i), "pbx %s: say what it is, with a section asterisk or freeswitch", p.Name)
+	case p.Asterisk != nil && p.FreeSWITCH != nil:
+		c.problem(at("pbx", i), "pbx %s: it is either asterisk or freeswitch; give each a name of its own", p.Name)
+	case p.Asterisk != nil:
+		c.asterisk(i, p)
+	default:
+		c.freeswitch(i, p)
 	}
+}
+
+func (c *checker) asterisk(i int, p *PBX) {
 	a := p.Asterisk
 	link, err := url.Parse(a.URL)
 	if err != nil || link.Host == "" || (link.Scheme != "http" && link.Scheme != "https") {
@@ -190,14 +199,17 @@ func (c *checker) pbx(i int) {
 	if a.Password.Reveal() == "" {
 		c.problem(at("pbx", i, "asterisk", "password"), "pbx %s: password is missing: the one of ari.conf", p.Name)
 	}
-	c.address(at("pbx", i, "asterisk", "rtp", "listen"), a.RTP.Listen)
-	if host, _, err := net.SplitHostPort(a.RTP.Listen); err == nil && a.RTP.Advertise == "" {
+	c.rtp(at("pbx", i, "asterisk", "rtp", "listen"), p.Name, a.RTP)
+	c.duration(at("pbx", i, "asterisk", "timeout"), a.Timeout, time.Second, time.Minute)
+}
+
+func (c *checker) rtp(way []any, pbx string, r RTP) {
+	c.address(way, r.Listen)
+	if host, _, err := net.SplitHostPort(r.Listen); err == nil && r.Advertise == "" {
 		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-			c.problem(at("pbx", i, "asterisk", "rtp", "listen"),
-				"pbx %s: rtp listens on every address: add rtp.advertise, the host Asterisk sends audio to", p.Name)
+			c.problem(way, "pbx %s: rtp listens on every address: add rtp.advertise, the host the PBX sends audio to", pbx)
 		}
 	}
-	c.duration(at("pbx", i, "asterisk", "timeout"), a.Timeout, time.Second, time.Minute)
 }
 
 func (c *checker) duration(way []any, d, least, most time.Duration) {

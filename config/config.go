@@ -86,8 +86,9 @@ type Account struct {
 
 // PBX is one link to a PBX, a trunk.
 type PBX struct {
-	Name     string    `yaml:"name"`
-	Asterisk *Asterisk `yaml:"asterisk"`
+	Name       string      `yaml:"name"`
+	Asterisk   *Asterisk   `yaml:"asterisk"`
+	FreeSWITCH *FreeSWITCH `yaml:"freeswitch"`
 }
 
 // Asterisk is a link over ARI.
@@ -98,6 +99,33 @@ type Asterisk struct {
 	App      string        `yaml:"app"`
 	RTP      RTP           `yaml:"rtp"`
 	Timeout  time.Duration `yaml:"timeout"`
+}
+
+// FreeSWITCH is a link over the event socket.
+type FreeSWITCH struct {
+	Address  string        `yaml:"address"` // host:port of the event socket
+	Password Secret        `yaml:"password"`
+	App      string        `yaml:"app"` // what the dialplan sets tgtrunk_app to
+	Verto    Verto         `yaml:"verto"`
+	Socket   Socket        `yaml:"socket"`
+	RTP      RTP           `yaml:"rtp"`
+	Codec    string        `yaml:"codec"`   // auto, l16, pcmu, pcma or opus
+	Unicast  *bool         `yaml:"unicast"` // whether audio may go without mod_verto
+	Timeout  time.Duration `yaml:"timeout"`
+}
+
+// Verto is the user of mod_verto that carries the audio.
+type Verto struct {
+	URL      string `yaml:"url"`
+	Login    string `yaml:"login"` // user@domain
+	Password Secret `yaml:"password"`
+}
+
+// Socket is where the dialplan's socket application connects to.
+type Socket struct {
+	Listen   string   `yaml:"listen"` // TCP host:port; empty is off
+	Allow    []string `yaml:"allow"`  // addresses and networks that may connect
+	Password Secret   `yaml:"password"`
 }
 
 // RTP says where the PBX's audio arrives.
@@ -194,6 +222,15 @@ func (c *Config) fillDefaults() {
 			setDefault(&a.App, "tgtrunk")
 			setDefault(&a.RTP.Listen, "127.0.0.1:0")
 			setDefault(&a.Timeout, 5*time.Second)
+		}
+		if f := c.PBX[i].FreeSWITCH; f != nil {
+			setDefault(&f.App, "tgtrunk")
+			setDefault(&f.RTP.Listen, "127.0.0.1:0")
+			setDefault(&f.Codec, "auto")
+			setDefault(&f.Timeout, 5*time.Second)
+			if f.Unicast == nil {
+				f.Unicast = new(true)
+			}
 		}
 	}
 }

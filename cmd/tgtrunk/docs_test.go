@@ -39,9 +39,10 @@ func blocks(t *testing.T) []block {
 
 func TestYAMLInTheDocsLoads(t *testing.T) {
 	t.Setenv("TGTRUNK_API_HASH", strings.Repeat("0", 32))
-	t.Setenv("TGTRUNK_ARI_PASSWORD", "secret")
-	t.Setenv("TGTRUNK_REDIS_PASSWORD", "secret")
 	t.Setenv("TGTRUNK_STORE_KEY", strings.Repeat("0", 64))
+	for _, name := range []string{"ARI", "REDIS", "ESL", "VERTO", "SOCKET"} {
+		t.Setenv("TGTRUNK_"+name+"_PASSWORD", "secret")
+	}
 	loaded := 0
 	for _, b := range blocks(t) {
 		if b.language != "yaml" {

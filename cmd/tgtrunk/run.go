@@ -14,6 +14,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/ari"
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/config"
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
@@ -135,17 +136,36 @@ func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *s
 		trunks = append(trunks, account)
 	}
 	for _, p := range cfg.PBX {
-		link, err := ari.New(ari.Options{
-			Name: p.Name, URL: p.Asterisk.URL, Username: p.Asterisk.Username, Password: p.Asterisk.Password.Reveal(),
-			App: p.Asterisk.App, Media: ari.MediaOptions{Listen: p.Asterisk.RTP.Listen, Advertise: p.Asterisk.RTP.Advertise},
-			RequestTimeout: p.Asterisk.Timeout, Variables: cfg.Table.Variables(p.Name), Log: log,
-		})
+		link, err := newLink(p, cfg.Table.Variables(p.Name), log)
 		if err != nil {
 			return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
 		}
 		trunks = append(trunks, link)
 	}
 	return trunks, nil
+}
+
+// newLink makes the trunk of a PBX; variables are those of its channels that routes ask for.
+func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, error) {
+	switch {
+	case p.FreeSWITCH != nil:
+		f := p.FreeSWITCH
+		return esl.New(esl.Options{
+			Name: p.Name, Address: f.Address, Password: f.Password.Reveal(), App: f.App,
+			Verto:  esl.VertoOptions{URL: f.Verto.URL, Login: f.Verto.Login, Password: f.Verto.Password.Reveal()},
+			Socket: esl.SocketOptions{Listen: f.Socket.Listen, Allow: f.Socket.Allow, Password: f.Socket.Password.Reveal()},
+			Media: esl.MediaOptions{Listen: f.RTP.Listen, Advertise: f.RTP.Advertise, Codec: f.Codec,
+				Unicast: esl.UnicastOptions{Off: !*f.Unicast}},
+			RequestTimeout: f.Timeout, Log: log,
+		})
+	default:
+		a := p.Asterisk
+		return ari.New(ari.Options{
+			Name: p.Name, URL: a.URL, Username: a.Username, Password: a.Password.Reveal(),
+			App: a.App, Media: ari.MediaOptions{Listen: a.RTP.Listen, Advertise: a.RTP.Advertise},
+			RequestTimeout: a.Timeout, Variables: variables, Log: log,
+		})
+	}
 }
 
 func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {

@@ -1,0 +1,156 @@
+package esl
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+)
+
+// verdict is what one of FreeSWITCH's cause names means before the answer.
+type verdict struct {
+	q850   bridge.Q850
+	reason bridge.Reason
+}
+
+// verdicts holds the names of switch_channel.c's CAUSE_CHART that end a call before it is answered. Names that are not
+// here are failures.
+var verdicts = map[string]verdict{
+	"UNALLOCATED_NUMBER":         {1, bridge.NoRoute},
+	"NO_ROUTE_TRANSIT_NET":       {2, bridge.NoRoute},
+	"NO_ROUTE_DESTINATION":       {3, bridge.NoRoute},
+	"NORMAL_CLEARING":            {16, bridge.NoAnswer}, // the dialplan came to its end without a word why
+	"USER_BUSY":                  {17, bridge.Busy},
+	"BUSY_EVERYWHERE":            {17, bridge.Busy},
+	"NO_USER_RESPONSE":           {18, bridge.Unreachable},
+	"NO_ANSWER":                  {19, bridge.NoAnswer},
+	"ALLOTTED_TIMEOUT":           {19, bridge.NoAnswer},
+	"PROGRESS_TIMEOUT":           {18, bridge.Unreachable},
+	"SUBSCRIBER_ABSENT":          {20, bridge.Unreachable},
+	"USER_NOT_REGISTERED":        {20, bridge.Unreachable},
+	"CALL_REJECTED":              {21, bridge.Declined},
+	"DECLINE":                    {21, bridge.Declined},
+	"UNWANTED":                   {21, bridge.Declined},
+	"INCOMING_CALL_BARRED":       {21, bridge.Declined},
+	"OUTGOING_CALL_BARRED":       {21, bridge.Declined},
+	"NUMBER_CHANGED":             {22, bridge.NoRoute},
+	"NON_SELECTED_USER_CLEARING": {26, bridge.Elsewhere},
+	"LOSE_RACE":                  {26, bridge.Elsewhere},
+	"PICKED_OFF":                 {26, bridge.Elsewhere},
+	"DESTINATION_OUT_OF_ORDER":   {27, bridge.Unreachable},
+	"INVALID_NUMBER_FORMAT":      {28, bridge.BadNumber},
+	"FACILITY_REJECTED":          {29, bridge.Failure},
+	"NORMAL_UNSPECIFIED":         {31, bridge.NoAnswer},
+	"NORMAL_CIRCUIT_CONGESTION":  {34, bridge.Congestion},
+	"NETWORK_OUT_OF_ORDER":       {38, bridge.Failure},
+	"NORMAL_TEMPORARY_FAILURE":   {41, bridge.Failure},
+	"SWITCH_CONGESTION":          {42, bridge.Congestion},
+	"REQUESTED_CHAN_UNAVAIL":     {44, bridge.Congestion},
+	"INVALID_GATEWAY":            {3, bridge.NoRoute},
+	"INVALID_PROFILE":            {3, bridge.NoRoute},
+	"INVALID_URL":                {3, bridge.NoRoute},
+	"CHAN_NOT_IMPLEMENTED":       {66, bridge.NoRoute},
+	"DOES_NOT_EXIST_ANYWHERE":    {1, bridge.NoRoute},
+	"GATEWAY_DOWN":               {27, bridge.Unreachable},
+	"BEARERCAPABILITY_NOTAUTH":   {57, bridge.MediaFailed},
+	"BEARERCAPABILITY_NOTAVAIL":  {58, bridge.MediaFailed},
+	"BEARERCAPABILITY_NOTIMPL":   {65, bridge.MediaFailed},
+	"INCOMPATIBLE_DESTINATION":   {88, bridge.MediaFailed},
+	"NOT_ACCEPTABLE":             {88, bridge.MediaFailed},
+	"RECOVERY_ON_TIMER_EXPIRE":   {102, bridge.Unreachable},
+	"ORIGINATOR_CANCEL":          {16, bridge.Cancelled},
+	"MANAGER_REQUEST":            {38, bridge.Failure},
+	"SYSTEM_SHUTDOWN":            {41, bridge.Failure},
+	"EXCHANGE_ROUTING_ERROR":     {25, bridge.NoRoute},
+	"SERVICE_UNAVAILABLE":        {63, bridge.Failure},
+	"MANDATORY_IE_MISSING":       {96, bridge.Failure},
+	"INTERWORKING":               {127, bridge.Failure},
+}
+
+// failedDial says why an outbound call ended before it was answered: from the job's answer ("-ERR USER_BUSY"), or from
+// the channel's hang-up cause.
+func failedDial(answer string) bridge.Cause {
+	name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(answer), "-ERR"))
+	name, _, _ = strings.Cut(name, " ")
+	v, known := verdicts[name]
+	if !known {
+		return bridge.CauseOf(bridge.Failure)
+	}
+	return bridge.Cause{Q850: v.q850, Reason: v.reason}
+}
+
+// clearing returns the cause of a call that was up. Whatever a party says when it hangs up is ordinary clearing, except
+// causes that tell of a failure of the network or of FreeSWITCH.
+func clearing(cause string) bridge.Cause {
+	switch cause {
+	case "SYSTEM_SHUTDOWN", "NETWORK_OUT_OF_ORDER", "NORMAL_TEMPORARY_FAILURE", "SWITCH_CONGESTION", "MEDIA_TIMEOUT",
+		"DESTINATION_OUT_OF_ORDER", "RECOVERY_ON_TIMER_EXPIRE", "CRASH":
+		code := verdicts[cause].q850
+		if code == 0 {
+			code = bridge.CauseOf(bridge.Failure).Q850
+		}
+		return bridge.Cause{Q850: code, Reason: bridge.Failure}
+	}
+	return bridge.CauseOf(bridge.Normal)
+}
+
+// hangupCauses are the names that make mod_sofia answer a caller as the house table says (docs/operations.md), each
+// measured on FreeSWITCH 1.10.12.
+var hangupCauses = map[bridge.Reason]string{
+	bridge.Normal:      "NORMAL_CLEARING",           // 480 before the answer
+	bridge.Cancelled:   "NORMAL_CLEARING",           // nobody is left to hear it
+	bridge.Flood:       "SWITCH_CONGESTION",         // 503
+	bridge.PeerFlood:   "SWITCH_CONGESTION",         // 503
+	bridge.Unreachable: "SUBSCRIBER_ABSENT",         // 480
+	bridge.NoAnswer:    "NO_ANSWER",                 // 480
+	bridge.Busy:        "USER_BUSY",                 // 486
+	bridge.Occupied:    "USER_BUSY",                 // 486
+	bridge.Declined:    "CALL_REJECTED",             // 603
+	bridge.Elsewhere:   "CALL_REJECTED",             // 603
+	bridge.Self:        "CALL_REJECTED",             // 603
+	bridge.Privacy:     "INCOMING_CALL_BARRED",      // 403
+	bridge.Blocked:     "INCOMING_CALL_BARRED",      // 403
+	bridge.NoDialog:    "UNALLOCATED_NUMBER",        // 404
+	bridge.NotFound:    "UNALLOCATED_NUMBER",        // 404
+	bridge.NoRoute:     "NO_ROUTE_DESTINATION",      // 404
+	bridge.BadNumber:   "INVALID_NUMBER_FORMAT",     // 484
+	bridge.OldClient:   "INCOMPATIBLE_DESTINATION",  // 488
+	bridge.MediaFailed: "NETWORK_OUT_OF_ORDER",      // 503
+	bridge.AccountDown: "DESTINATION_OUT_OF_ORDER",  // 502
+	bridge.Congestion:  "NORMAL_CIRCUIT_CONGESTION", // 503
+	bridge.Failure:     "NETWORK_OUT_OF_ORDER",      // 503
+}
+
+// hangupCause is what a channel is hung up with.
+func hangupCause(c bridge.Cause) string {
+	if name, known := hangupCauses[c.Reason]; known {
+		return name
+	}
+	return "NETWORK_OUT_OF_ORDER"
+}
+
+// statusOf says a reason with the words of Asterisk's DIALSTATUS: the same variable means the same behind either PBX.
+func statusOf(r bridge.Reason) string {
+	switch r {
+	case bridge.Busy, bridge.Declined, bridge.Elsewhere, bridge.Occupied:
+		return "BUSY"
+	case bridge.NoAnswer:
+		return "NOANSWER"
+	case bridge.Cancelled, bridge.Normal:
+		return "CANCEL"
+	case bridge.Flood, bridge.PeerFlood, bridge.Congestion:
+		return "CONGESTION"
+	}
+	return "CHANUNAVAIL"
+}
+
+// causeVariables are what the dialplan is told of the end of a call, and the header that goes with a refusal.
+func causeVariables(status string, c bridge.Cause) map[string]string {
+	set := map[string]string{
+		"TGTRUNK_STATUS": status, "TGTRUNK_REASON": string(c.Reason), "TGTRUNK_CAUSE": strconv.Itoa(int(c.Q850)),
+	}
+	if seconds := c.RetryAfterSeconds(); seconds != "" {
+		set["TGTRUNK_RETRY_AFTER"], set["sip_rh_Retry-After"] = seconds, seconds
+	}
+	return set
+}

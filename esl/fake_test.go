@@ -1,0 +1,391 @@
+package esl
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+const (
+	fakePassword = "geheim-4711"
+	fakeVerto    = "geheim-4712"
+)
+
+// fakeFS is a small FreeSWITCH: event socket, mod_verto's WebSocket, and channels that ring, park, are bridged and hang
+// up as the transcripts say.
+type fakeFS struct {
+	listener net.Listener
+	web      *httptest.Server
+	core     string
+	idle     sync.WaitGroup
+	calls    func(number string) *fakeParty // who is called at fake/number
+
+	mu       sync.Mutex
+	closed   bool
+	conns    map[net.Conn]struct{}
+	sockets  map[*websocket.Conn]struct{}
+	channels map[string]*fakeChannel
+	ports    int
+	asked    []string
+}
+
+// fakeChannel is one channel. All fields are guarded by fakeFS.mu.
+type fakeChannel struct {
+	id       string
+	vars     map[string]string
+	answered bool
+	parked   bool
+	bridged  string          // id of the other channel
+	socket   *websocket.Conn // of a media channel
+	party    *fakeParty
+	job      chan string // gets the result of the originate job
+}
+
+func newFakeFS(t testing.TB) *fakeFS {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeFS{listener: listener, core: "core-1", conns: map[net.Conn]struct{}{}, sockets: map[*websocket.Conn]struct{}{},
+		channels: map[string]*fakeChannel{}, ports: 20000}
+	f.web = httptest.NewServer(http.HandlerFunc(f.serveVerto))
+	f.idle.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			f.idle.Go(func() { f.serveSocket(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		f.mu.Lock()
+		f.closed = true
+		for _, c := range f.channels {
+			c.result("-ERR SYSTEM_SHUTDOWN")
+		}
+		f.mu.Unlock()
+		_ = listener.Close()
+		f.dropSockets()
+		f.dropVerto()
+		f.web.Close()
+		f.idle.Wait()
+	})
+	return f
+}
+
+func (f *fakeFS) dropSockets() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		_ = c.Close()
+	}
+}
+
+func (f *fakeFS) dropVerto() {
+	f.mu.Lock()
+	sockets := f.sockets
+	f.sockets = map[*websocket.Conn]struct{}{}
+	f.mu.Unlock()
+	for c := range sockets {
+		_ = c.CloseNow()
+	}
+}
+
+func (f *fakeFS) options() Options {
+	return Options{Name: "pbx", Address: f.listener.Addr().String(), Password: fakePassword,
+		Verto: VertoOptions{URL: "ws" + strings.TrimPrefix(f.web.URL, "http"), Login: "a@b", Password: fakeVerto}}
+}
+
+// serveSocket is one connection of the event socket.
+func (f *fakeFS) serveSocket(conn net.Conn) {
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "Content-Type: auth/request\n\n")
+	in := bufio.NewReader(conn)
+	defer func() {
+		f.mu.Lock()
+		delete(f.conns, conn)
+		f.mu.Unlock()
+	}()
+	for {
+		text, err := readBlock(in)
+		if err != nil {
+			return
+		}
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		verb, rest, _ := strings.Cut(lines[0], " ")
+		switch verb {
+		case "":
+		case "auth":
+			if rest != fakePassword {
+				_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: -ERR invalid\n\n")
+				return
+			}
+			_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+		case "event":
+			f.mu.Lock()
+			f.conns[conn] = struct{}{}
+			_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK event listener enabled json\n\n")
+			f.mu.Unlock()
+		case "bgapi":
+			id := strings.TrimPrefix(lines[1], "Job-UUID: ")
+			f.mu.Lock()
+			f.asked = append(f.asked, rest)
+			_, _ = fmt.Fprintf(conn, "Content-Type: command/reply\nReply-Text: +OK Job-UUID: %s\nJob-UUID: %s\n\n", id, id)
+			f.mu.Unlock()
+			f.idle.Go(func() {
+				result := f.api(rest)
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.send(map[string]any{"Event-Name": "BACKGROUND_JOB", "Job-UUID": id, "Core-UUID": f.core, "_body": result})
+			})
+		default:
+			_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: -ERR command not found\n\n")
+		}
+	}
+}
+
+// send sends an event to all that listen. f.mu is held.
+func (f *fakeFS) send(e map[string]any) {
+	text, _ := json.Marshal(e)
+	for conn := range f.conns {
+		_, _ = fmt.Fprintf(conn, "Content-Length: %d\nContent-Type: text/event-json\n\n%s", len(text), text)
+	}
+}
+
+// event sends an event about a channel. f.mu is held.
+func (f *fakeFS) event(name string, c *fakeChannel, more ...string) {
+	e := c.facts()
+	e["Event-Name"], e["Core-UUID"] = name, f.core
+	for i := 0; i+1 < len(more); i += 2 {
+		e[more[i]] = more[i+1]
+	}
+	f.send(e)
+}
+
+func (c *fakeChannel) facts() map[string]any {
+	state := "ringing"
+	if c.answered {
+		state = "answered"
+	}
+	e := map[string]any{"Unique-ID": c.id, "Answer-State": state, "Channel-Name": "fake/" + c.id, "Channel-Read-Codec-Name": "PCMU",
+		"variable_DP_MATCH": []string{"a", "b"}, "Caller-Destination-Number": "5001", "Caller-Caller-ID-Number": "200"}
+	for name, value := range c.vars {
+		e["variable_"+name] = value
+	}
+	if c.bridged != "" {
+		e["Other-Leg-Unique-ID"] = c.bridged
+	}
+	return e
+}
+
+var originatePattern = regexp.MustCompile(`^originate \{(.*)\}fake/(\S+) &park\(\)$`)
+
+// api runs a command.
+func (f *fakeFS) api(line string) string {
+	if m := originatePattern.FindStringSubmatch(line); m != nil {
+		return f.originate(m[1], m[2])
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	words := strings.SplitN(line, " ", 3)
+	switch words[0] {
+	case "version":
+		return "FreeSWITCH Version 1.10.12-release~64bit (-release 64bit)\n"
+	case "global_getvar":
+		return f.core
+	case "module_exists":
+		return "true"
+	case "show":
+		rows := []map[string]string{}
+		for _, c := range f.channels {
+			row := map[string]string{"uuid": c.id, "application": "", "state": "CS_EXECUTE"}
+			if c.parked {
+				row["application"] = "park"
+			}
+			rows = append(rows, row)
+		}
+		text, _ := json.Marshal(map[string]any{"row_count": len(rows), "rows": rows})
+		return string(text)
+	case "originate":
+		return "-ERR CHAN_NOT_IMPLEMENTED"
+	}
+	if len(words) < 2 || f.channels[words[1]] == nil {
+		return "-ERR No such channel!\n"
+	}
+	return f.channelCommand(f.channels[words[1]], words[0], strings.Join(words[2:], " "))
+}
+
+// channelCommand runs a command on a channel. f.mu is held.
+func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
+	switch verb {
+	case "uuid_setvar_multi":
+		for pair := range strings.SplitSeq(rest, ";") {
+			name, value, _ := strings.Cut(pair, "=")
+			c.vars[name] = value
+			if value == "" {
+				delete(c.vars, name)
+			}
+		}
+	case "uuid_getvar":
+		if value, set := c.vars[rest]; set {
+			return value
+		}
+		return "_undef_"
+	case "uuid_dump":
+		text, _ := json.Marshal(c.facts())
+		return string(text)
+	case "uuid_park":
+		f.park(c)
+	case "uuid_ring_ready":
+		c.party.ring()
+	case "uuid_answer":
+		c.answered = true
+		c.party.answer()
+		f.event("CHANNEL_ANSWER", c)
+	case "uuid_bridge":
+		other := f.channels[rest]
+		if other == nil {
+			return "-ERR Invalid uuid\n"
+		}
+		c.bridged, other.bridged, c.parked, other.parked = other.id, c.id, false, false
+		f.event("CHANNEL_BRIDGE", c)
+	case "uuid_kill":
+		f.hangup(c, rest)
+	case "uuid_transfer", "uuid_recv_dtmf":
+	}
+	return "+OK\n"
+}
+
+func (f *fakeFS) park(c *fakeChannel) {
+	c.parked = true
+	f.event("CHANNEL_PARK", c)
+}
+
+// hangup ends a channel and what depends on it. f.mu is held.
+func (f *fakeFS) hangup(c *fakeChannel, cause string) {
+	if f.channels[c.id] == nil {
+		return
+	}
+	delete(f.channels, c.id)
+	f.event("CHANNEL_HANGUP_COMPLETE", c, "Hangup-Cause", cause)
+	c.party.hangUp()
+	c.result("-ERR " + cause)
+	if other := f.channels[c.bridged]; other != nil {
+		other.bridged = ""
+		if other.vars["park_after_bridge"] == "true" {
+			f.park(other)
+		} else {
+			f.hangup(other, "NORMAL_CLEARING")
+		}
+	}
+}
+
+// result ends the job that made the channel, once.
+func (c *fakeChannel) result(text string) {
+	if c.job != nil {
+		c.job <- text
+		c.job = nil
+	}
+}
+
+// originate makes a channel and waits for its answer.
+func (f *fakeFS) originate(set, number string) string {
+	vars := map[string]string{}
+	for _, m := range regexp.MustCompile(`([\w-]+)='([^']*)'`).FindAllStringSubmatch(set, -1) {
+		vars[m[1]] = m[2]
+	}
+	f.mu.Lock()
+	party := f.calls(number)
+	if party == nil || f.closed {
+		f.mu.Unlock()
+		return "-ERR UNALLOCATED_NUMBER"
+	}
+	c := &fakeChannel{id: vars["origination_uuid"], vars: vars, party: party, job: make(chan string, 1)}
+	job := c.job
+	f.channels[c.id] = c
+	party.called(f, c)
+	f.mu.Unlock()
+	return <-job
+}
+
+// serveVerto is one WebSocket of mod_verto.
+func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	f.sockets[conn] = struct{}{}
+	f.mu.Unlock()
+	for {
+		_, data, err := conn.Read(context.Background())
+		if err != nil {
+			break
+		}
+		f.vertoRequest(conn, data)
+	}
+	_ = conn.CloseNow()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.channels {
+		if c.socket == conn {
+			f.hangup(c, "RECOVERY_ON_TIMER_EXPIRE")
+		}
+	}
+}
+
+func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
+	var m struct {
+		ID     int64  `json:"id"`
+		Method string `json:"method"`
+		Params struct {
+			Passwd       string `json:"passwd"`
+			SDP          string `json:"sdp"`
+			DialogParams struct {
+				CallID      string `json:"callID"`
+				RecoverCall *bool  `json:"recoverCall"`
+			} `json:"dialogParams"`
+		} `json:"params"`
+	}
+	if json.Unmarshal(data, &m) != nil || m.Method == "" {
+		return
+	}
+	reply := func(text string) { _ = conn.Write(context.Background(), websocket.MessageText, []byte(text)) }
+	if m.Method == "login" && m.Params.Passwd != fakeVerto {
+		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"Authentication Failure"}}`, m.ID))
+		return
+	}
+	reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"message":"OK"}}`, m.ID))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	call := m.Params.DialogParams.CallID
+	switch m.Method {
+	case "verto.invite":
+		if m.Params.DialogParams.RecoverCall == nil || *m.Params.DialogParams.RecoverCall || f.closed {
+			return
+		}
+		c := &fakeChannel{id: call, vars: map[string]string{}, answered: true, socket: conn}
+		f.channels[call] = c
+		f.park(c)
+		f.ports++
+		sdp := fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports)
+		text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "verto.answer", "params": map[string]string{"callID": call, "sdp": sdp}})
+		reply(string(text))
+	case "verto.bye":
+		if c := f.channels[call]; c != nil {
+			f.hangup(c, "NORMAL_CLEARING")
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package esl_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/lab"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// newPhoneRig runs a link towards the shared FreeSWITCH, with one SIP phone.
+func newPhoneRig(t *testing.T, o lab.PhoneOptions) (*rig, *lab.Phone) {
+	t.Helper()
+	fs := sharedFreeSWITCH(t)
+	o.Name, o.Server = "alice", fmt.Sprintf("127.0.0.1:%d", fs.ports.sip)
+	phone, err := lab.NewPhone(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(phone.Close)
+	return newRig(t, fs), phone
+}
+
+func call(t *testing.T, phone *lab.Phone, number string) *lab.PhoneCall {
+	t.Helper()
+	c, err := phone.Call(t.Context(), number, lab.CallOptions{FromNumber: "200", FromName: "Zoë"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestPhoneCalls: a phone that calls through the dialplan hears ringing, then the other side; digits, hold and hang-up
+// arrive.
+func TestPhoneCalls(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600})
+	c := call(t, phone, "5001")
+	offer := r.offer()
+	if offer.Dialled != "5001" || offer.Caller.Number != "200" || offer.Caller.Name != "Zoë" || offer.Variables["PBX_PROTOCOL_ID"] != c.ID() {
+		t.Errorf("offer %+v", offer.Request)
+	}
+	leg := offer.Leg
+	leg.Ring()
+	eventually(t, "ringing", func() bool { return !c.Outcome().Ringing.IsZero() })
+	leg.Answer()
+	next[bridge.Answered](t, leg)
+	s := speak(t, next[bridge.Media](t, leg).Flow, 900)
+	if err := c.WaitAnswered(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	s.hears(t, 600)
+	if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := c.Audio().SendDigits(soon(t), "1#"); err != nil {
+		t.Error(err)
+	}
+	for _, want := range "1#" {
+		if got := next[bridge.Digit](t, leg).Digit; got != byte(want) {
+			t.Errorf("digit %c, want %c", got, want)
+		}
+	}
+	for _, d := range []byte("4*2") {
+		leg.(bridge.ToneSender).SendDigit(d)
+	}
+	if got, err := c.Audio().WaitDigits(soon(t), 3); err != nil || got != "4*2" {
+		t.Errorf("phone gets digits %q: %v", got, err)
+	}
+	for _, on := range []bool{true, false} {
+		if err := c.Hold(soon(t), on); err != nil {
+			t.Error(err)
+		}
+		if held := next[bridge.Held](t, leg); held.On != on {
+			t.Errorf("held %v, want %v", held.On, on)
+		}
+	}
+	c.Hangup()
+	ended(t, leg, bridge.Normal)
+}
+
+// TestPhoneTransfers: a phone that transfers its call away leaves us talking to the target.
+func TestPhoneTransfers(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600})
+	c := call(t, phone, "5001")
+	leg := r.offer().Leg
+	leg.Answer()
+	next[bridge.Answered](t, leg)
+	s := speak(t, next[bridge.Media](t, leg).Flow, 900)
+	s.hears(t, 600)
+	if err := c.WaitAnswered(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Transfer(soon(t), "tone"); err != nil {
+		t.Error(err)
+	}
+	s.hears(t, 1004)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestPhoneRefused: what a SIP caller sees of each reason.
+func TestPhoneRefused(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	for reason, status := range map[bridge.Reason]int{
+		bridge.Busy: 486, bridge.NoAnswer: 480, bridge.Unreachable: 480, bridge.Declined: 603, bridge.Privacy: 403, bridge.NotFound: 404,
+		bridge.BadNumber: 484, bridge.Flood: 503, bridge.AccountDown: 502, bridge.MediaFailed: 503, bridge.OldClient: 488,
+		bridge.Elsewhere: 603,
+	} {
+		c := call(t, phone, "5001")
+		leg := r.offer().Leg
+		leg.Ring()
+		leg.Hangup(bridge.CauseOf(reason))
+		ended(t, leg, reason)
+		if o, err := c.WaitOver(soon(t)); err != nil || o.Status != status {
+			t.Errorf("%s: phone sees %d (%v), want %d", reason, o.Status, err, status)
+		}
+	}
+	c := call(t, phone, "5001")
+	leg := r.offer().Leg
+	leg.Ring()
+	c.Hangup()
+	ended(t, leg, bridge.Cancelled)
+}
+
+// TestPhoneIsDialled: a phone that is dialled directly sees who calls, and what it says becomes the reason.
+func TestPhoneIsDialled(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600})
+	dial := func() bridge.Leg {
+		return r.link.Dial(t.Context(), routing.Target{Endpoint: "sofia/internal/alice@" + phone.Addr(), Timeout: 5 * time.Second,
+			Caller: routing.Party{Number: "+4930123", Name: "Zoë \"Z\""}})
+	}
+	leg := dial()
+	next[bridge.Ringing](t, leg)
+	next[bridge.Answered](t, leg)
+	s := speak(t, next[bridge.Media](t, leg).Flow, 900)
+	c, err := phone.NextCall(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Number() != "+4930123" || c.Name() != "Zoë ’Z’" {
+		t.Errorf("phone shows %q %q", c.Number(), c.Name())
+	}
+	s.hears(t, 600)
+	if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
+		t.Error(err)
+	}
+	c.Hangup()
+	ended(t, leg, bridge.Normal)
+	for status, want := range map[int]bridge.Reason{
+		486: bridge.Busy, 600: bridge.Busy, 603: bridge.Declined, 403: bridge.Declined, 404: bridge.NoRoute,
+		480: bridge.Unreachable, 488: bridge.MediaFailed,
+	} {
+		phone.SetAnswer(lab.Refuse(status, 0))
+		if end := ended(t, dial(), want); end.Err != nil {
+			t.Errorf("%d: %v", status, end.Err)
+		}
+	}
+}

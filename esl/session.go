@@ -1,0 +1,187 @@
+package esl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+)
+
+// stayConnected keeps one session after the other until ctx ends.
+func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
+	var outage outage
+	pause := l.timing.backoffMin
+	for ctx.Err() == nil {
+		err := l.session(ctx, accept)
+		up := l.leave()
+		if ctx.Err() != nil {
+			return
+		}
+		if !up.IsZero() {
+			outage = outageSince(time.Now())
+		}
+		// One that does not stand for long is not tried any faster.
+		if !up.IsZero() && time.Since(up) > l.timing.backoffMax {
+			pause = l.timing.backoffMin
+		}
+		l.lost(&outage, err)
+		// Half to one and a half of the pause: links that lost the same FreeSWITCH do not come back in step.
+		if !sleep(ctx, pause/2+rand.N(pause)) {
+			return
+		}
+		pause = min(2*pause, l.timing.backoffMax)
+	}
+}
+
+// outage is what has been seen since the connection was lost.
+type outage struct {
+	since    time.Time
+	attempts int
+	said     string // the last error that was logged
+}
+
+func outageSince(t time.Time) outage { return outage{since: t} }
+
+// lost notes that there is no connection, says so once for each new reason, and ends the calls when FreeSWITCH could
+// not be reached for too long. Until then they go on: FreeSWITCH keeps them.
+func (l *Link) lost(o *outage, err error) {
+	if o.since.IsZero() {
+		o.since = time.Now()
+	}
+	o.attempts++
+	l.mu.Lock()
+	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
+	l.mu.Unlock()
+	if text := err.Error(); text != o.said {
+		o.said = text
+		l.opt.Log.Error("no connection to freeswitch, trying again", "error", err)
+	} else {
+		l.opt.Log.Debug("still no connection to freeswitch", "attempts", o.attempts)
+	}
+	if time.Since(o.since) > l.timing.lostAfter {
+		l.endAll(l.legs.all(), bridge.Failure, err)
+	}
+}
+
+// session connects, serves until the connection breaks, and says why it did.
+func (l *Link) session(serving context.Context, accept func(bridge.Offer)) error {
+	ctx, cancel := context.WithCancelCause(serving)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel(nil)
+	socket, err := dialSocket(ctx, l.opt.Address, l.opt.Password, l.opt.RequestTimeout, &l.counts)
+	if err != nil {
+		return explain(l.opt, err)
+	}
+	defer socket.close()
+	conn := newConnection(socket, l.opt.RequestTimeout)
+	running.Go(func() {
+		if err := l.serve(ctx, conn, accept); err != nil {
+			cancel(err)
+		}
+	})
+	// Legs outlive the session: they get the context of the link.
+	err = conn.run(ctx, func(e event) { l.receive(serving, e, accept) })
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return err
+}
+
+// serve prepares a connection that is being read, declares it good, and looks after it until ctx ends.
+func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.Offer)) error {
+	if _, err := conn.ask(ctx, "event json "+subscription); err != nil {
+		return err
+	}
+	version, err := conn.api(ctx, "version")
+	if err != nil {
+		return err
+	}
+	core, err := conn.api(ctx, "global_getvar", "core_uuid")
+	if err != nil {
+		return err
+	}
+	if core == "" {
+		core = conn.coreUUID()
+	}
+	before, err := l.list(ctx, verbs{conn: conn})
+	if err != nil {
+		return err
+	}
+	l.enter(conn, core, version)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watching.Go(func() { l.probe(ctx, conn) })
+	watching.Go(func() { l.sweep(ctx, before, accept) })
+	return conn.watch(ctx, l.timing.watch)
+}
+
+// enter declares the connection good. If FreeSWITCH is another process than before nothing of the old calls exists.
+func (l *Link) enter(conn *connection, core, version string) {
+	l.mu.Lock()
+	restarted := l.core != "" && l.core != core
+	if restarted {
+		clear(l.condemned)
+	}
+	l.conn, l.down, l.since, l.core = conn, nil, time.Now(), core
+	l.mu.Unlock()
+	version, _, _ = strings.Cut(strings.TrimPrefix(version, "FreeSWITCH Version "), " ")
+	l.opt.Log.Info("connected to freeswitch", "app", l.opt.App, "version", version, "rtp", l.port.LocalAddr())
+	if restarted {
+		l.endAll(l.legs.all(), bridge.Failure, ErrRestarted)
+	}
+}
+
+// leave returns since when the connection was good, zero where it never was, and declares it lost.
+func (l *Link) leave() (since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since, l.since, l.conn = l.since, time.Time{}, nil
+	if l.down == nil {
+		l.down = ErrNotConnected
+	}
+	return since
+}
+
+// explain turns the failure of a connection attempt into words that say what to do.
+func explain(o Options, err error) error {
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, errPassword):
+		return fmt.Errorf("freeswitch at %s refuses the password: compare with <param name=\"password\"> of "+
+			"autoload_configs/event_socket.conf.xml, then \"reload mod_event_socket\"", o.Address)
+	case errors.Is(err, errRejected):
+		return fmt.Errorf("freeswitch at %s refuses our address: name it in <param name=\"apply-inbound-acl\"> of "+
+			"autoload_configs/event_socket.conf.xml; without that only loopback may connect", o.Address)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens at %s: is freeswitch running, with mod_event_socket loaded and this listen-ip "+
+			"and listen-port in autoload_configs/event_socket.conf.xml? (%w)", o.Address, err)
+	case errors.As(err, &dns):
+		return fmt.Errorf("the host of %s has no address: check address (%w)", o.Address, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("freeswitch at %s does not answer within %v: check address, firewall and load (%w)",
+			o.Address, o.RequestTimeout, err)
+	}
+	return fmt.Errorf("connect to freeswitch at %s: %w", o.Address, err)
+}
+
+// sleep waits and reports true, or false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,238 @@
+package esl_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/esl"
+	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// ownFreeSWITCH starts one for a test that breaks it.
+func ownFreeSWITCH(t *testing.T, verto bool) *freeswitch {
+	t.Helper()
+	fs, err := newFreeSWITCH(binary(t), verto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fs.remove)
+	return fs
+}
+
+// dialEcho brings a call into the dialplan's echo.
+func (r *rig) dialEcho() (bridge.Leg, media.Flow) {
+	r.t.Helper()
+	leg := r.link.Dial(r.t.Context(), routing.Target{Extension: "echo"})
+	next[bridge.Answered](r.t, leg)
+	return leg, next[bridge.Media](r.t, leg).Flow
+}
+
+// TestEventSocketReload: calls live through a reload of mod_event_socket, audio without a break.
+func TestEventSocketReload(t *testing.T) {
+	fs := ownFreeSWITCH(t, true)
+	r := newRig(t, fs)
+	leg, flow := r.dialEcho()
+	s := speak(t, flow, 700)
+	s.hears(t, 700)
+	_, _ = fs.api("reload mod_event_socket")
+	eventually(t, "disconnected", func() bool { return !r.link.Connected() })
+	eventually(t, "connected again", r.link.Connected)
+	s.forget()
+	s.hears(t, 700)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// proxy passes connections on until it is cut.
+type proxy struct {
+	listener net.Listener
+	mu       sync.Mutex
+	conns    []net.Conn
+}
+
+func newProxy(t *testing.T, port int) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: listener}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				_ = near.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, near, far)
+			p.mu.Unlock()
+			go func() { _, _ = io.Copy(near, far); _ = near.Close() }()
+			go func() { _, _ = io.Copy(far, near); _ = far.Close() }()
+		}
+	}()
+	t.Cleanup(func() { _ = listener.Close(); p.cut() })
+	return p
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+// TestWebSocketLost: a call whose WebSocket breaks, more than once, gets audio again; its party notices a moment of
+// silence only.
+func TestWebSocketLost(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	p := newProxy(t, fs.ports.verto)
+	o := fs.options()
+	o.Verto.URL = "ws://" + p.listener.Addr().String()
+	r := newRigWith(t, fs, o)
+	leg, flow := r.dialEcho()
+	for range 3 {
+		hearTone(t, flow)
+		p.cut()
+		began := time.Now()
+		flow = next[bridge.Media](t, leg).Flow
+		t.Logf("audio was there again after %v", time.Since(began))
+	}
+	hearTone(t, flow)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestKilled: FreeSWITCH is killed with a live call and comes back; the call ends, and the next one works.
+func TestKilled(t *testing.T) {
+	fs := ownFreeSWITCH(t, true)
+	r := newRig(t, fs)
+	leg, _ := r.dialEcho()
+	fs.stop()
+	if err := fs.start(); err != nil {
+		t.Fatal(err)
+	}
+	end := ended(t, leg, bridge.Failure)
+	t.Log(end.Err)
+	eventually(t, "connected again", r.link.Connected)
+	leg, flow := r.dialEcho()
+	hearTone(t, flow)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestParkedBefore: a caller who was parked while nobody was there is taken as soon as somebody is.
+func TestParkedBefore(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	if _, err := fs.api("bgapi originate {originate_timeout=20,ignore_early_media=true}loopback/5001/in/XML &park()"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "parked", func() bool { out, _ := fs.api("show channels"); return strings.Contains(out, "park") })
+	r := newRig(t, fs)
+	o := r.offer()
+	if o.Dialled != "5001" {
+		t.Errorf("dialled %q", o.Dialled)
+	}
+	o.Leg.Answer()
+	next[bridge.Answered](t, o.Leg)
+	o.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, o.Leg, bridge.Normal)
+}
+
+// TestAbsent: with nobody there the dialplan's park ends by itself.
+func TestAbsent(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	began := time.Now()
+	out, err := fs.api("originate {originate_timeout=20,ignore_early_media=true}loopback/8001/lab/XML &park()")
+	if err != nil || !strings.Contains(out, "NORMAL_TEMPORARY_FAILURE") || time.Since(began) > 10*time.Second {
+		t.Errorf("%q, %v after %v", out, err, time.Since(began))
+	}
+}
+
+// TestUnicast: without mod_verto calls go by the fallback, and the log says which line is missing.
+func TestUnicast(t *testing.T) {
+	fs := ownFreeSWITCH(t, false)
+	r := newRig(t, fs)
+	leg, flow := r.dialEcho()
+	if f := flow.Format(); f.Codec != media.L16 || f.Rate != 8000 {
+		t.Errorf("format %+v", f)
+	}
+	hearTone(t, flow)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
+// TestSocketApplication: the other way in behaves as the first.
+func TestSocketApplication(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	o := fs.options()
+	o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", fs.ports.socket), Password: "sesame"}
+	r := newRigWith(t, fs, o)
+	const call = "bgapi originate {ignore_early_media=true,originate_timeout=20}loopback/%s/lab/XML &park()"
+	r.api(fmt.Sprintf(call, "7001"))
+	offer := r.offer()
+	if offer.Dialled != "7001" {
+		t.Errorf("dialled %q", offer.Dialled)
+	}
+	offer.Leg.Ring()
+	offer.Leg.Hangup(bridge.CauseOf(bridge.NotFound))
+	ended(t, offer.Leg, bridge.NotFound)
+	if got := r.noted("7001"); got != "CHANUNAVAIL:NOT_ON_TELEGRAM:1:" {
+		t.Errorf("the dialplan knows %q", got)
+	}
+	r.api(fmt.Sprintf(call, "7002"))
+	offer = r.offer()
+	offer.Leg.Answer()
+	next[bridge.Answered](t, offer.Leg)
+	next[bridge.Media](t, offer.Leg)
+	offer.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, offer.Leg, bridge.Normal)
+}
+
+// TestProcessKilled: what a process that was killed left behind is ended by the next one.
+func TestProcessKilled(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	o := fs.options()
+	o.App = "other"
+	r := startRig(t, fs, o)
+	id := esl.OrphanOf("other")
+	if out := r.api("originate {origination_uuid=" + id + "}loopback/echo/lab/XML &park()"); !strings.HasPrefix(out, "+OK") {
+		t.Fatal(out)
+	}
+	r.stop()
+	eventually(t, "orphan is there", func() bool { return strings.Contains(r.fsChannels(), id) })
+	_ = newRigWith(t, fs, o)
+	eventually(t, "orphan is gone", func() bool { return !strings.Contains(r.fsChannels(), id) })
+}
+
+// TestDigits: digits reach the dialplan, and come from it.
+func TestDigits(t *testing.T) {
+	r := newRig(t, sharedFreeSWITCH(t))
+	leg := r.link.Dial(t.Context(), routing.Target{Extension: "pin"})
+	next[bridge.Answered](t, leg)
+	speak(t, next[bridge.Media](t, leg).Flow, 0)
+	time.Sleep(300 * time.Millisecond) // the dialplan begins to listen, and nothing tells when
+	for _, d := range []byte("1*47") {
+		leg.(bridge.ToneSender).SendDigit(d)
+	}
+	if got := r.noted("pin"); got != "1*47" {
+		t.Errorf("the dialplan hears %q", got)
+	}
+	ended(t, leg, bridge.Normal)
+}

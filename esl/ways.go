@@ -1,0 +1,232 @@
+package esl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/media"
+)
+
+const packetTime = 20 * time.Millisecond // what FreeSWITCH sends and takes best
+
+// way is how audio gets in and out of FreeSWITCH. Open makes a media channel with that uuid, answered and parked, ready
+// to be bridged, and returns its sound.
+type way interface {
+	open(ctx context.Context, id string, f media.Format) (media.Flow, error)
+}
+
+// ways knows which way there is at the moment.
+type ways struct {
+	verto atomic.Pointer[vertoSession] // logged in; nil while there is none
+
+	mu     sync.Mutex
+	ready  chan struct{} // guarded by mu; closed when a way was chosen
+	chosen way           // guarded by mu; nil while there is none
+	why    error         // guarded by mu; why there is none
+	failed error         // guarded by mu; why there is no session of mod_verto
+}
+
+// choose makes a way the one for new calls; nil with a reason for none.
+func (w *ways) choose(chosen way, why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.chosen, w.why = chosen, why
+	select {
+	case <-w.ready:
+	default:
+		close(w.ready)
+	}
+}
+
+// way returns the way for a new media channel, and waits for the probe that chooses one.
+func (l *Link) way(ctx context.Context) (way, error) {
+	l.ways.mu.Lock()
+	ready := l.ways.ready
+	l.ways.mu.Unlock()
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: it is not known yet which there is: %w", ErrNoMedia, ctx.Err())
+	}
+	l.ways.mu.Lock()
+	defer l.ways.mu.Unlock()
+	if l.ways.chosen == nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoMedia, l.ways.why)
+	}
+	return l.ways.chosen, nil
+}
+
+// keepVerto keeps one session of mod_verto after the other until ctx ends.
+func (l *Link) keepVerto(ctx context.Context) {
+	if l.opt.Verto.URL == "" {
+		return
+	}
+	pause, said := l.timing.backoffMin, ""
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.vertoSession(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.ways.mu.Lock()
+		l.ways.failed = err
+		l.ways.mu.Unlock()
+		if text := err.Error(); text != said {
+			said = text
+			l.opt.Log.Warn("no websocket to mod_verto, trying again", "error", err)
+		}
+		if time.Since(began) > l.timing.backoffMax {
+			pause = l.timing.backoffMin
+		}
+		if !sleep(ctx, pause/2+rand.N(pause)) {
+			return
+		}
+		pause = min(2*pause, l.timing.backoffMax)
+	}
+}
+
+// vertoSession opens a session, serves until it breaks, and says why it did.
+func (l *Link) vertoSession(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel(nil)
+	session, err := dialVerto(ctx, l.opt.Verto, l.opt.RequestTimeout, l.ids.next()+"-verto", l.vertoEnded)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	running.Go(func() {
+		if err := session.login(ctx, l.opt.Verto); err != nil {
+			cancel(err)
+			return
+		}
+		l.opt.Log.Debug("logged in to mod_verto")
+		l.ways.verto.Store(session)
+		if err := session.watch(ctx, l.timing.watch); err != nil {
+			cancel(err)
+		}
+	})
+	err = session.read(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if l.ways.verto.CompareAndSwap(session, nil) && ctx.Err() == nil {
+		for _, leg := range l.legs.all() {
+			leg.inbox.put(audioLost{})
+		}
+	}
+	return err
+}
+
+// vertoEnded hears that FreeSWITCH has ended a media channel: the event socket says so too, unless it is down.
+func (l *Link) vertoEnded(call string) {
+	if owner := l.legs.owner(call); owner != nil && !l.Connected() {
+		owner.inbox.put(vanished{call})
+	}
+}
+
+// vertoWay opens legs of mod_verto.
+type vertoWay struct {
+	link *Link
+	base media.Format // what the profile takes, for formats that it does not
+}
+
+func (w vertoWay) open(ctx context.Context, id string, f media.Format) (media.Flow, error) {
+	session, err := w.link.awaitVerto(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if f.Codec == media.L16 {
+		f = w.base
+	}
+	flow, err := w.link.openVerto(ctx, session, id, f)
+	var refused *legRefusedError
+	if errors.As(err, &refused) && refused.cause == "INCOMPATIBLE_DESTINATION" && f != w.base {
+		return w.link.openVerto(ctx, session, id, w.base)
+	}
+	return flow, err
+}
+
+// awaitVerto returns the session of mod_verto; while that is being renewed it waits.
+func (l *Link) awaitVerto(ctx context.Context) (*vertoSession, error) {
+	for {
+		if session := l.ways.verto.Load(); session != nil {
+			return session, nil
+		}
+		if !sleep(ctx, 10*time.Millisecond) {
+			l.ways.mu.Lock()
+			defer l.ways.mu.Unlock()
+			return nil, fmt.Errorf("wait for mod_verto: %w", errors.Join(l.ways.failed, ctx.Err()))
+		}
+	}
+}
+
+func (l *Link) openVerto(ctx context.Context, session *vertoSession, id string, f media.Format) (media.Flow, error) {
+	here, err := l.advertised(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sdp, err := session.invite(ctx, id, l.opt.Verto.Extension, offerSDP(here, f))
+	if err != nil {
+		return nil, err
+	}
+	a, err := parseAnswer(sdp, f)
+	if err != nil {
+		return nil, fmt.Errorf("session description of mod_verto: %w", err)
+	}
+	if a.remote.Addr().IsUnspecified() {
+		return nil, fmt.Errorf("session description of mod_verto names no address: set rtp-ip in verto.conf.xml")
+	}
+	return l.port.Open(a.remote, f, a.payload)
+}
+
+// advertised is where FreeSWITCH is told to send RTP.
+func (l *Link) advertised(ctx context.Context) (netip.AddrPort, error) {
+	at := l.port.Advertised()
+	if !at.Addr().IsUnspecified() {
+		return at, nil
+	}
+	host, _, err := net.SplitHostPort(l.opt.Address)
+	if err != nil {
+		return at, err
+	}
+	var dialer net.Dialer // a UDP "connection" sends nothing; the kernel chooses our address
+	conn, err := dialer.DialContext(ctx, "udp", net.JoinHostPort(host, "9"))
+	if err != nil {
+		return at, fmt.Errorf("find the way to freeswitch: %w", err)
+	}
+	defer conn.Close()
+	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	if err != nil {
+		return at, fmt.Errorf("find the way to freeswitch: %w", err)
+	}
+	return netip.AddrPortFrom(local.Addr().Unmap(), at.Port()), nil
+}
+
+// explainVerto turns a failure of mod_verto into words that say what to do.
+func explainVerto(o VertoOptions, err error) error {
+	var refused *legRefusedError
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing listens at %s: set <param name=\"bind-local\"> of a profile in autoload_configs/verto.conf.xml (%w)", o.URL, err)
+	case errors.Is(err, errVertoLogin):
+		return fmt.Errorf("login %s: compare with <user id> and its password in directory/, then reloadxml (%w)", o.Login, err)
+	case errors.Is(err, errVertoMethod):
+		return fmt.Errorf("login %s may not call: add <param name=\"jsonrpc-allowed-methods\" value=\"verto\"/> to the user or its domain in directory/ (%w)", o.Login, err)
+	case errors.As(err, &refused) && refused.cause == "INCOMPATIBLE_DESTINATION":
+		return fmt.Errorf("no codec in common: add L16@16000h@20i to <param name=\"inbound-codec-string\"> in autoload_configs/verto.conf.xml (%w)", err)
+	case errors.As(err, &refused) && strings.Contains(refused.cause, "ROUTE"):
+		return fmt.Errorf("there is no extension %s in the context of the verto profile: add one with the actions answer and park (%w)", refused.extension, err)
+	}
+	return err
+}
