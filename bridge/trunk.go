@@ -92,8 +92,9 @@ type Kind string
 
 // The kinds.
 const (
-	Telegram Kind = "telegram" // the trunk is an account
-	Asterisk Kind = "asterisk"
+	Telegram   Kind = "telegram" // the trunk is an account
+	Asterisk   Kind = "asterisk"
+	FreeSWITCH Kind = "freeswitch"
 )
 
 // Path is how the audio of a leg has travelled.

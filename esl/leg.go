@@ -45,6 +45,7 @@ type leg struct {
 // mainChannel is the channel of the party.
 type mainChannel struct {
 	id     string // "" before it exists and after it has gone
+	name   string // as FreeSWITCH calls it
 	codec  string // its read codec, as FreeSWITCH names it
 	dials  string // dialplan context that its transfers go to
 	cause  string // of its end
@@ -184,6 +185,7 @@ func (l *leg) finish() {
 		attrs = append(attrs, "error", l.ended.Err)
 	}
 	l.log.Debug("leg ended", attrs...)
+	l.ended.Report = bridge.Report{Kind: bridge.FreeSWITCH, Channel: l.main.name, Said: l.main.cause}
 	l.out.end(l.ended)
 }
 
@@ -228,6 +230,9 @@ func (l *leg) mainEvent(e event) {
 
 // note keeps what an event says of the channel.
 func (m *mainChannel) note(e event) {
+	if name := e.header["Channel-Name"]; name != "" {
+		m.name = name
+	}
 	if codec := e.header["Channel-Read-Codec-Name"]; codec != "" {
 		m.codec = codec
 	}

@@ -2,8 +2,8 @@ package esl
 
 import (
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Longest texts handed to FreeSWITCH, in bytes of UTF-8.
@@ -13,51 +13,15 @@ const (
 	maxValueBytes  = 256
 )
 
-// cleanText makes text that strangers chose harmless wherever a dialplan may put it: it drops control, format and
-// invalid characters and everything that has a meaning in a dial string, a ${} expression, a list of variables, a SIP
-// header or a shell. Quotes become the typographic apostrophe, so that O'Neill stays readable. The result is valid
-// UTF-8 of at most limit bytes, without leading, trailing and doubled spaces, and cleaning it again changes nothing.
+// cleanText makes text that strangers chose harmless wherever a dialplan or a dial string may put it, in at most limit
+// bytes. The house sanitiser does, but for two characters that only FreeSWITCH gives a meaning.
 func cleanText(s string, limit int) string {
-	var b strings.Builder
-	for _, word := range strings.FieldsFunc(strings.Map(cleanRune, s), unicode.IsSpace) {
-		if b.Len() > 0 {
-			word = " " + word
+	return routing.SanitizeText(strings.Map(func(r rune) rune {
+		if r == '^' || r == '=' {
+			return ' '
 		}
-		if b.Len()+len(word) > limit {
-			word = cut(word, limit-b.Len())
-			b.WriteString(strings.TrimRight(word, " "))
-			break
-		}
-		b.WriteString(word)
-	}
-	return b.String()
-}
-
-// cut returns the first characters of s that fit into limit bytes.
-func cut(s string, limit int) string {
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
-}
-
-// cleanRune returns the character to write instead of r: ' ' for what separates, -1 for what is dropped.
-func cleanRune(r rune) rune {
-	switch r {
-	case '"', '\'', '`':
-		return '’'
-	case ',', ';', '|', '&', '<', '>', '(', ')', '\t', '\n', '\r':
-		return ' '
-	case '$', '{', '}', '[', ']', '\\', '^', '=', utf8.RuneError:
-		return -1
-	}
-	switch {
-	case unicode.IsSpace(r):
-		return ' '
-	case !unicode.IsPrint(r): // control, format (bidi overrides, zero width), surrogates, private use, unassigned
-		return -1
-	}
-	return r
+		return r
+	}, s), limit)
 }
 
 // cleanNumber keeps of a caller number what phones can show and dialplan patterns can match.
