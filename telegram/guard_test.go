@@ -69,7 +69,7 @@ func withLimits(t testing.TB, l guard.Limits, edit ...func(*telegram.Options)) *
 // restart ends the account and its store, and starts both again.
 func (g *guarded) restart() {
 	g.t.Helper()
-	g.office.stop()
+	g.stop()
 	if err := g.file.Close(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestNobodyRingsAfterTheCallerHasGone(t *testing.T) {
 	})
 	leg.Hangup(bridge.CauseOf(bridge.Cancelled))
 	wantEnd(t, leg, bridge.Cancelled)
-	g.office.stop() // waits for what is on its way
+	g.stop() // waits for what is on its way
 	if n := g.control.Queries(trunk, "phone.requestCall"); n != 1 || len(g.control.Calls()) != 0 {
 		t.Errorf("%d requests, calls %+v", n, g.control.Calls())
 	}

@@ -47,7 +47,7 @@ func methodOf(in bin.Encoder) string {
 func signalOf(err error) guard.Signal {
 	for _, kind := range []string{"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT", "SLOWMODE_WAIT"} {
 		if rpc, ok := tgerr.AsType(err, kind); ok {
-			return guard.Signal{Wait: max(1, time.Duration(rpc.Argument)) * time.Second}
+			return guard.Signal{Wait: time.Duration(max(1, rpc.Argument)) * time.Second}
 		}
 	}
 	return guard.Signal{PeerFlood: tgerr.Is(err, "PEER_FLOOD")}

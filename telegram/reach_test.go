@@ -121,7 +121,7 @@ func TestPhoneMoves(t *testing.T) {
 	g := withLimits(t, unlimited)
 	alices, bobs := g.phone(alice, phone.Behaviour{}), g.phone(bob, phone.Behaviour{})
 	g.rings(byName("alice_a"))
-	g.office.stop()
+	g.stop()
 	key := fmt.Sprintf("telegram/office/%d/peer/%d", trunk, alice)
 	e, err := g.opts.Store.Get(t.Context(), key)
 	if err != nil {
@@ -252,7 +252,7 @@ func TestAppraise(t *testing.T) {
 	if a := to(byID(alice)); !a.Limited {
 		t.Errorf("with a flood on calls: %+v", a)
 	}
-	g.office.stop()
+	g.stop()
 	if a := to(byName("alice_a")); !a.Limited {
 		t.Errorf("an account that does not run: %+v", a)
 	}

@@ -109,7 +109,7 @@ func (b *books) judgeTales(t *testing.T) {
 				t.Errorf("%s: %s; SIP %s, told %+v", tale.title(), tale.wrong, pbxCause(tale.sip), b.verdicts[tale.id])
 			}
 		}
-		if tale.plot.in() {
+		if tale.in() {
 			b.judgeIn(t, tale, disturbed)
 			continue
 		}
@@ -182,7 +182,7 @@ func (b *books) flooded(tale tale, may []bridge.Reason) []bridge.Reason {
 	for _, wait := range b.d.floods[b.d.accounts[1].User.ID] {
 		switch {
 		case !wait.touches(tale.span):
-		case wait.holds(tale.span) && tale.plot.meets() && !tale.stranger:
+		case wait.holds(tale.span) && tale.meets() && !tale.stranger:
 			return []bridge.Reason{bridge.Flood}
 		default:
 			may = append(may, bridge.Flood)

@@ -74,7 +74,7 @@ func writeScript(seed uint64, calls int) []errand {
 		for dice := random.IntN(100); dice >= often[e.plot]; e.plot++ {
 			dice -= often[e.plot]
 		}
-		if e.plot.in() {
+		if e.in() {
 			e.via = random.IntN(2)
 		}
 		if e.plot <= outDeclined && random.IntN(4) == 0 {

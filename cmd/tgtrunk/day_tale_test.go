@@ -167,7 +167,7 @@ func (d *day) talk(t *tale, sip *lab.PhoneCall, tg *phone.Call) bool {
 		t.fail("not answered within %v", ends)
 		return false
 	}
-	pause(sip.Over(), t.errand.talk)
+	pause(sip.Over(), t.talk)
 	atPBX, atPhone := sip.Audio().Stats().PacketsReceived, tg.Heard().Packets
 	if atPBX < packetsOK || atPhone < packetsOK {
 		t.fail("%d packets at the PBX and %d at Telegram", atPBX, atPhone)

@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	dayCalls  = 500
 	dayPace   = 110 * time.Millisecond // between two calls
 	dayBudget = 6                      // strangers an account
 	dayFlood  = 22 * time.Second
@@ -117,12 +116,14 @@ func (d *day) problem(format string, args ...any) {
 }
 
 // A day of two processes that share two accounts, with a call every tenth of a second in either direction, in which
-// everything goes wrong once. TGTRUNK_DAY says how many calls it has, TGTRUNK_DAY_SEED which.
+// everything goes wrong once. TGTRUNK_DAY says how many calls it has, as 500, TGTRUNK_DAY_SEED which. It needs a machine
+// that does nothing else: an account's lease is 5 s here, and a process that is starved of CPU loses it, as it should.
 func TestDay(t *testing.T) {
-	calls, seed := dayCalls, uint64(20251122)
-	if n, err := strconv.Atoi(os.Getenv("TGTRUNK_DAY")); err == nil {
-		calls = n
+	calls, err := strconv.Atoi(os.Getenv("TGTRUNK_DAY"))
+	if err != nil {
+		t.Skip("a day takes minutes of a machine that does nothing else: TGTRUNK_DAY=500 lets it run")
 	}
+	seed := uint64(20251122)
 	if n, err := strconv.ParseUint(os.Getenv("TGTRUNK_DAY_SEED"), 10, 64); err == nil {
 		seed = n
 	}
