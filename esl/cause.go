@@ -101,13 +101,14 @@ var hangupCauses = map[bridge.Reason]string{
 	bridge.Cancelled:   "NORMAL_CLEARING",           // nobody is left to hear it
 	bridge.Flood:       "SWITCH_CONGESTION",         // 503
 	bridge.PeerFlood:   "SWITCH_CONGESTION",         // 503
+	bridge.Budget:      "SWITCH_CONGESTION",         // 503
 	bridge.Unreachable: "SUBSCRIBER_ABSENT",         // 480
 	bridge.NoAnswer:    "NO_ANSWER",                 // 480
 	bridge.Busy:        "USER_BUSY",                 // 486
 	bridge.Occupied:    "USER_BUSY",                 // 486
 	bridge.Declined:    "CALL_REJECTED",             // 603
 	bridge.Elsewhere:   "CALL_REJECTED",             // 603
-	bridge.Self:        "CALL_REJECTED",             // 603
+	bridge.Self:        "INCOMING_CALL_BARRED",      // 403
 	bridge.Privacy:     "INCOMING_CALL_BARRED",      // 403
 	bridge.Blocked:     "INCOMING_CALL_BARRED",      // 403
 	bridge.NoDialog:    "UNALLOCATED_NUMBER",        // 404
@@ -138,7 +139,7 @@ func statusOf(r bridge.Reason) string {
 		return "NOANSWER"
 	case bridge.Cancelled, bridge.Normal:
 		return "CANCEL"
-	case bridge.Flood, bridge.PeerFlood, bridge.Congestion:
+	case bridge.Flood, bridge.PeerFlood, bridge.Budget, bridge.Congestion:
 		return "CONGESTION"
 	}
 	return "CHANUNAVAIL"

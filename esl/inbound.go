@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
@@ -26,11 +27,16 @@ type inbound struct {
 	accept   func(bridge.Offer)
 	rang     bool
 	answered bool // we answered it, or tried to
+	settling bool // parked anew and not heard of since: it is offered when it is
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case
 // that this process ends without a word.
 const waitingTimeout = "300:NORMAL_TEMPORARY_FAILURE"
+
+// parkSettles is how long the event of a park may take. A channel that is sent on before its park has begun parks all the
+// same (switch_ivr_park sets the state once more), and nothing would ever be heard of the transfer.
+const parkSettles = 2 * time.Second
 
 func (in *inbound) begin() {
 	in.main.note(in.start)
@@ -44,6 +50,15 @@ func (in *inbound) begin() {
 		return
 	}
 	in.log.Debug("call from the dialplan", "technology", technology(in.start.header["Channel-Name"]))
+	if in.settling {
+		in.deadline.Reset(parkSettles)
+		return
+	}
+	in.offer()
+}
+
+func (in *inbound) offer() {
+	in.settling = false
 	in.accept(bridge.Offer{Request: in.request(), Leg: in.leg})
 }
 
@@ -59,6 +74,7 @@ func (in *inbound) take() error {
 	if err := v.setVariables(ctx, in.main.id, set); err != nil {
 		return err
 	}
+	in.settling = repark
 	if repark {
 		return v.park(ctx, in.main.id)
 	}
@@ -134,13 +150,21 @@ func (in *inbound) join(ctx context.Context) error {
 }
 
 func (in *inbound) event(e event) {
-	if e.name == "CHANNEL_HANGUP_COMPLETE" {
+	switch {
+	case e.name == "CHANNEL_HANGUP_COMPLETE":
 		in.takeMain()
 		in.end(bridge.CauseOf(bridge.Cancelled), nil)
+	case e.name == "CHANNEL_PARK" && in.settling:
+		in.deadline.Stop()
+		in.offer()
 	}
 }
 
 func (in *inbound) expired() {
+	if in.settling {
+		in.offer()
+		return
+	}
 	in.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel did not come up in time"))
 }
 
