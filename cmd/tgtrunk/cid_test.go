@@ -75,10 +75,10 @@ back    dialled at office, the number calls this user back
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
 	for says, args := range map[string][]string{
-		"say who calls":          {},
-		"there is no store at":   {"@anna"},
-		"no route from an accou": {"--userid", "5000000201", "--route", "out"},
-		"no account has met":     {"5000000299"},
+		"say who calls":           {},
+		"nothing has been stored": {"@anna"},
+		"no route from an accou":  {"--userid", "5000000201", "--route", "out"},
+		"no account has met":      {"5000000299"},
 	} {
 		if says == "no account has met" {
 			writePeer(t, path)

@@ -44,13 +44,13 @@ func (d *day) tell(ctx context.Context, e errand) tale {
 		t.who = dayPrivate
 	case e.plot == outBlocked:
 		t.who = dayBlocks
-	case e.plot.meets():
+	case e.meets():
 		name := <-free
 		defer func() { free <- name }()
 		t.who = d.People[name].User()
 	}
 	t.from = time.Now()
-	if e.plot.in() {
+	if e.in() {
 		d.callIn(ctx, &t)
 	} else {
 		d.callOut(ctx, &t)
@@ -110,7 +110,7 @@ func (d *day) callOut(ctx context.Context, t *tale) {
 			t.fail("the SIP caller hangs: %v", err)
 		}
 	}()
-	if person == nil || !t.plot.meets() {
+	if person == nil || !t.meets() {
 		d.over(sip, t)
 		return
 	}
@@ -271,7 +271,7 @@ func (d *day) expect(number string, c *deskCall) {
 
 // clear waits until Telegram has no call of a person any more, or ends it.
 func (d *day) clear(ctx context.Context, t *tale) {
-	if !t.plot.meets() {
+	if !t.meets() {
 		return
 	}
 	deadline := time.Now().Add(ends)

@@ -294,24 +294,36 @@ func (d *day) trouble() (over func()) {
 	}
 }
 
-// active is the process that has the accounts, by its log.
-func (d *day) active() string {
-	newest, who := -1, ""
+// ups is when each account came up last, and in which process, by the logs.
+func (d *day) ups() map[string]up {
+	last := map[string]up{}
 	for _, name := range d.options.Services {
 		text, err := os.ReadFile(d.ServiceOf(name).Log())
 		if err != nil {
 			d.problem("%v", err)
 		}
 		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, `msg="account is up"`) {
-				if at, err := time.Parse("time=2006-01-02T15:04:05.000Z", strings.Fields(line)[0]); err == nil && int(at.UnixMilli()) > newest {
-					newest, who = int(at.UnixMilli()), name
-				}
+			_, account, is := strings.Cut(line, `msg="account is up" trunk=`)
+			if !is {
+				continue
+			}
+			at, err := time.Parse("time=2006-01-02T15:04:05.000Z", strings.Fields(line)[0])
+			if account = strings.Fields(account)[0]; err == nil && at.After(last[account].at) {
+				last[account] = up{at, name}
 			}
 		}
 	}
-	return who
+	return last
 }
+
+// up is an account that a process has.
+type up struct {
+	at time.Time
+	in string
+}
+
+// active is the process that has account one.
+func (d *day) active() string { return d.ups()[d.accounts[0].Name].in }
 
 // takeover ends the active process, waits until the other one has the accounts, and starts it again.
 func (d *day) takeover(ctx context.Context, end func(*stage.Service)) {
@@ -320,7 +332,7 @@ func (d *day) takeover(ctx context.Context, end func(*stage.Service)) {
 	end(d.ServiceOf(name))
 	gone := time.Now()
 	for _, account := range d.accounts {
-		for d.Cloud.Control().Online(account.User.ID) == 0 && ctx.Err() == nil {
+		for !d.ups()[account.Name].at.After(gone) && ctx.Err() == nil {
 			<-time.After(20 * time.Millisecond)
 		}
 	}
