@@ -74,7 +74,7 @@ func TestIncoming(t *testing.T) {
 				t.Fatal(err)
 			}
 			offer := o.offer()
-			want := routing.Party{UserID: alice, Username: "alice_a", Name: "Alice Liddell"}
+			want := routing.Party{UserID: alice, Username: "alice_a", Name: "Alice Liddell", First: "Alice", Last: "Liddell"}
 			if offer.Caller != want || offer.Trunk != "office" || offer.Variables["TGTRUNK_USERID"] != "5001" ||
 				offer.Variables["TGTRUNK_FIRST"] != "Alice" || offer.Variables["TGTRUNK_ACCOUNT"] != "office" {
 				t.Errorf("offer %+v", offer.Request)

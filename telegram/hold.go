@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 
 // ErrLeaseLost ends a session that can no longer be sure to have the account for itself.
 var ErrLeaseLost = errors.New("account is no longer ours alone")
+
+// ownLease is how long a login waits for the session before it to give the account back.
+const ownLease = 10 * time.Second
 
 var errFenced = fmt.Errorf("nothing is sent: %w", ErrLeaseLost)
 
@@ -109,7 +113,7 @@ type holding struct {
 // whileHeld takes the account's lease as owner, or fails with a *store.HeldError, and lives with it while do does. The
 // context of do ends, with ErrLeaseLost as its cause, while a quarter of the lease is left; at its end the fence shuts.
 func (a *Account) whileHeld(ctx context.Context, owner string, do func(context.Context, *fence) error) error {
-	lease, err := a.opts.Store.Acquire(ctx, a.keep.key("lease"), owner, a.opts.Lease)
+	lease, err := a.acquire(ctx, owner)
 	if err != nil {
 		return fmt.Errorf("take the account: %w", err)
 	}
@@ -129,6 +133,27 @@ func (a *Account) whileHeld(ctx context.Context, owner string, do func(context.C
 	a.keep.under.CompareAndSwap(&lease, nil)
 	h.giveBack()
 	return err
+}
+
+// acquire takes the lease. Where this very Account has it under another name it is about to give it back, as after a
+// session that was revoked: that is waited for.
+func (a *Account) acquire(ctx context.Context, owner string) (store.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, ownLease)
+	defer cancel()
+	again := time.NewTicker(ownLease / 100)
+	defer again.Stop()
+	for {
+		lease, err := a.opts.Store.Acquire(ctx, a.keep.key("lease"), owner, a.opts.Lease)
+		var held *store.HeldError
+		if !errors.As(err, &held) || owner == a.owner || !strings.HasPrefix(held.Owner, a.owner) {
+			return lease, err
+		}
+		select {
+		case <-ctx.Done():
+			return lease, err
+		case <-again.C:
+		}
+	}
 }
 
 // have takes a lease that was had or renewed.
