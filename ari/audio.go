@@ -40,18 +40,18 @@ func (l *leg) openAudio(law media.Codec) error {
 	ctx, cancel := context.WithTimeout(l.setup.ctx, l.link.opt.RequestTimeout)
 	defer cancel()
 	l.audio.bridge = l.id + "-bridge"
-	l.link.legs.own(l.audio.bridge, l)
+	l.link.legs.Own(l.audio.bridge, l)
 	if err := l.link.rest.createBridge(ctx, l.audio.bridge, l.id); err != nil {
 		return err
 	}
-	l.link.legs.confirm(l.audio.bridge, l)
+	l.link.legs.Confirm(l.audio.bridge, l)
 	l.audio.channel = l.id + "-media"
-	l.link.legs.own(l.audio.channel, l)
+	l.link.legs.Own(l.audio.channel, l)
 	remote, err := l.externalMedia(ctx, law)
 	if err != nil {
 		return err
 	}
-	l.link.legs.confirm(l.audio.channel, l)
+	l.link.legs.Confirm(l.audio.channel, l)
 	l.audio.flow, err = l.link.port.Open(remote, media.Format{Codec: law, Rate: 8000, Ptime: packetTime}, payloadType(law))
 	return err
 }

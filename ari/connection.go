@@ -76,7 +76,7 @@ func (l *Link) lost(o *outage, err error) {
 	}
 	dead := errors.Is(err, syscall.ECONNREFUSED) && o.attempts > 1
 	if dead || errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {
-		l.endAll(l.legs.all(), bridge.Failure, err)
+		l.endAll(l.legs.All(), bridge.Failure, err)
 	}
 }
 

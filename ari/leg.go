@@ -10,6 +10,7 @@ import (
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // state is where a leg stands.
@@ -27,8 +28,8 @@ const (
 type leg struct {
 	id    string
 	link  *Link
-	inbox *inbox
-	out   outbox
+	inbox *pbx.Inbox
+	out   pbx.Outbox
 	setup scope // of requests that build the call up; ends with the first Hangup
 
 	// ——— run's
@@ -66,7 +67,7 @@ type role interface {
 }
 
 func (l *Link) newLeg(ctx context.Context, direction string) *leg {
-	leg := &leg{id: l.ids.next(), link: l, inbox: newInbox(), out: newOutbox(), setup: newScope(ctx)}
+	leg := &leg{id: l.ids.next(), link: l, inbox: pbx.NewInbox(), out: pbx.NewOutbox(), setup: newScope(ctx)}
 	leg.log = l.opt.Log.With("leg", leg.id, "direction", direction)
 	leg.deadline = time.NewTimer(time.Hour)
 	leg.deadline.Stop()
@@ -77,36 +78,36 @@ func (l *Link) newLeg(ctx context.Context, direction string) *leg {
 func (l *leg) ID() string { return l.id }
 
 // Events delivers what happens to the leg.
-func (l *leg) Events() <-chan bridge.Event { return l.out.events }
+func (l *leg) Events() <-chan bridge.Event { return l.out.Events() }
 
 // Ring tells the caller of an inbound leg that the far end rings.
-func (l *leg) Ring() { l.inbox.put(ringOrder{}) }
+func (l *leg) Ring() { l.inbox.Put(ringOrder{}) }
 
 // Answer answers an inbound leg, once its audio can flow.
-func (l *leg) Answer() { l.inbox.put(answerOrder{}) }
+func (l *leg) Answer() { l.inbox.Put(answerOrder{}) }
 
 // Annotate sets variables on the channel of an inbound leg.
-func (l *leg) Annotate(variables map[string]string) { l.inbox.put(factsOrder{variables}) }
+func (l *leg) Annotate(variables map[string]string) { l.inbox.Put(factsOrder{variables}) }
 
 // SendDigit plays a DTMF digit to the party of the leg, if audio is up.
-func (l *leg) SendDigit(digit byte) { l.inbox.put(digitOrder{digit}) }
+func (l *leg) SendDigit(digit byte) { l.inbox.Put(digitOrder{digit}) }
 
 // Hangup ends the leg. Setting up stops at once, in the middle of a request.
 func (l *leg) Hangup(c bridge.Cause) {
-	l.inbox.put(hangupOrder{c})
+	l.inbox.Put(hangupOrder{c})
 	l.setup.end()
 }
 
 // run works the leg off until it has ended and nothing of it is left in Asterisk, or Asterisk does not answer.
 func (l *leg) run(ctx context.Context) {
-	defer l.link.legs.remove(l)
+	defer l.link.legs.Remove(l)
 	defer l.setup.end()
 	defer l.deadline.Stop()
 	l.role.begin()
 	done := ctx.Done()
 	for l.state != over {
 		select {
-		case <-l.inbox.ready:
+		case <-l.inbox.Ready():
 			l.workOff()
 		case <-l.deadline.C:
 			l.role.expired()
@@ -127,7 +128,7 @@ func (l *leg) closingCause(c closingOrder) bridge.Cause {
 
 func (l *leg) workOff() {
 	for l.state != over {
-		item, ok := l.inbox.take()
+		item, ok := l.inbox.Take()
 		if !ok {
 			return
 		}
@@ -179,7 +180,7 @@ func (l *leg) finish() {
 	}
 	l.log.Debug("leg ended", attrs...)
 	l.ended.Report = l.report()
-	l.out.end(l.ended)
+	l.out.End(l.ended)
 }
 
 // report is what the record is told of the leg.
@@ -215,8 +216,8 @@ func (l *leg) adopt(old, replacement string) {
 		return
 	}
 	l.log.Info("call was transferred, going on with another channel", "channel", replacement)
-	l.link.legs.disown(old)
-	l.link.legs.confirm(replacement, l)
+	l.link.legs.Disown(old)
+	l.link.legs.Confirm(replacement, l)
 	l.channel = replacement
 	if err := l.link.rest.subscribe(l.setup.ctx, l.link.opt.App, replacement); err != nil {
 		l.log.Warn("cannot subscribe to the channel after a transfer", "error", err)
@@ -278,7 +279,7 @@ func (l *leg) sendDigit(digit byte) {
 
 // emit tells the call what happened.
 func (l *leg) emit(e bridge.Event) {
-	if !l.out.put(e) {
+	if !l.out.Put(e) {
 		l.log.Warn("nobody reads the events of this leg, one was dropped", "event", fmt.Sprintf("%T", e))
 	}
 }
@@ -305,7 +306,7 @@ func (l *leg) takeChannel() string {
 	id := l.channel
 	l.channel = ""
 	if id != "" {
-		l.link.legs.disown(id)
+		l.link.legs.Disown(id)
 	}
 	return id
 }

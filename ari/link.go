@@ -16,6 +16,7 @@ import (
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -28,7 +29,7 @@ type Link struct {
 	ids       *ids
 	started   atomic.Bool
 	port      *media.RTPPort // set by Run before anything uses it
-	legs      registry
+	legs      pbx.Registry[*leg]
 	tasks     sync.WaitGroup // short work beside the legs: removing what nobody owns
 	malformed atomic.Uint64  // events that could not be read
 
@@ -121,8 +122,8 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	var connection sync.WaitGroup
 	connection.Go(func() { l.stayConnected(serving, accept) })
 	<-ctx.Done()
-	l.endAll(l.legs.close(), bridge.AccountDown, nil)
-	l.legs.alive.Wait()
+	l.endAll(l.legs.Close(), bridge.AccountDown, nil)
+	l.legs.Wait()
 	l.lastSweep(serving)
 	stop()
 	connection.Wait()
@@ -134,9 +135,9 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{leg: leg, target: t}
-	if !l.legs.add(leg) {
+	if !l.legs.Add(leg) {
 		leg.setup.end()
-		leg.out.end(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
+		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
 		return leg
 	}
 	go leg.run(ctx)
@@ -146,7 +147,7 @@ func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 // endAll ends legs from our side: those that are up normally, the others with the reason, and both with err.
 func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 	for _, leg := range legs {
-		leg.inbox.put(closingOrder{reason, err})
+		leg.inbox.Put(closingOrder{reason, err})
 		leg.setup.end()
 	}
 }
@@ -174,8 +175,8 @@ func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offe
 			return nil
 		}
 	}
-	if owner := l.legs.owner(e.channel); owner != nil {
-		owner.inbox.put(e)
+	if owner := l.legs.Owner(e.channel); owner != nil {
+		owner.inbox.Put(e)
 	}
 	return nil
 }
@@ -184,12 +185,12 @@ func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offe
 func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept func(bridge.Offer)) bool {
 	id := start.Channel.GetID()
 	if old := start.ReplaceChannel.GetID(); old != "" {
-		if owner := l.legs.owner(old); owner != nil {
-			l.legs.confirm(id, owner)
+		if owner := l.legs.Owner(old); owner != nil {
+			l.legs.Confirm(id, owner)
 			return false
 		}
 	}
-	if l.legs.owner(id) != nil {
+	if l.legs.Owner(id) != nil {
 		return false
 	}
 	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
@@ -201,12 +202,12 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 	leg := l.newLeg(ctx, "inbound")
 	leg.channel = id
 	leg.role = &inbound{leg: leg, start: start, accept: accept}
-	if !l.legs.add(leg) {
+	if !l.legs.Add(leg) {
 		leg.setup.end()
 		l.tasks.Go(func() { l.turnAway(tasks, id, bridge.AccountDown) })
 		return true
 	}
-	l.legs.confirm(id, leg)
+	l.legs.Confirm(id, leg)
 	go leg.run(ctx)
 	return true
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -393,7 +394,7 @@ func TestLateChannel(t *testing.T) {
 func TestUnread(t *testing.T) {
 	b := startBench(t)
 	leg := b.answer(t, "caller-1")
-	for range 3 * outboxSize {
+	for range 3 * pbx.OutboxSize {
 		b.event(t, "ChannelDtmfReceived", "caller-1", `,"digit":"7","duration_ms":100`)
 	}
 	b.event(t, "StasisEnd", "caller-1", "")

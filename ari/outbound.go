@@ -39,12 +39,12 @@ func (out *outbound) begin() {
 	}
 	out.deadline.Reset(out.limit())
 	out.channel = request.ChannelID
-	out.link.legs.own(out.channel, out.leg)
+	out.link.legs.Own(out.channel, out.leg)
 	if err := out.link.rest.originate(out.setup.ctx, request); err != nil {
 		out.fail(refusedDial(err), fmt.Errorf("dial %s: %w", technology(request.Endpoint), err))
 		return
 	}
-	out.link.legs.confirm(out.channel, out.leg)
+	out.link.legs.Confirm(out.channel, out.leg)
 	out.log.Debug("dialling", "technology", technology(request.Endpoint))
 }
 

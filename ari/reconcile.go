@@ -9,6 +9,7 @@ import (
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // listing is what Asterisk and we each know at one moment.
@@ -16,16 +17,16 @@ type listing struct {
 	expected map[string]*leg // what legs owned, and Asterisk had confirmed, before the lists were asked for
 	channels map[string]*ariapi.ChannelData
 	bridges  map[string]bool
-	owned    map[string]ownership // after the lists had come
+	owned    map[string]pbx.Ownership[*leg] // after the lists had come
 }
 
 func (s *listing) has(id string) bool { return s.channels[id] != nil || s.bridges[id] }
 
 func (l *Link) list(ctx context.Context) (*listing, error) {
 	s := &listing{expected: map[string]*leg{}, channels: map[string]*ariapi.ChannelData{}, bridges: map[string]bool{}}
-	for id, o := range l.legs.snapshot() {
-		if o.confirmed {
-			s.expected[id] = o.leg
+	for id, o := range l.legs.Snapshot() {
+		if o.Confirmed {
+			s.expected[id] = o.Leg
 		}
 	}
 	channels, err := l.rest.channels(ctx)
@@ -42,7 +43,7 @@ func (l *Link) list(ctx context.Context) (*listing, error) {
 	for _, b := range bridges {
 		s.bridges[b.ID] = true
 	}
-	s.owned = l.legs.snapshot()
+	s.owned = l.legs.Snapshot()
 	return s, nil
 }
 
@@ -70,7 +71,7 @@ func (l *Link) sweep(ctx context.Context, last *listing) {
 func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 	for id, leg := range now.expected {
 		if last.expected[id] == leg && !last.has(id) && !now.has(id) {
-			leg.inbox.put(vanished{id})
+			leg.inbox.Put(vanished{id})
 		}
 	}
 	orphaned := func(id string) bool {

@@ -133,7 +133,7 @@ func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge
 	}
 	l.entries.put(e.id, &entry{conn})
 	defer l.entries.take(e.id)
-	if !l.arrive(ctx, e, accept) && l.legs.owner(e.id) == nil {
+	if !l.arrive(ctx, e, accept) && l.legs.Owner(e.id) == nil {
 		return
 	}
 	// What FreeSWITCH says here it says on the other socket too.

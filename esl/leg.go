@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
@@ -28,8 +29,8 @@ const (
 type leg struct {
 	id    string
 	link  *Link
-	inbox *inbox
-	out   outbox
+	inbox *pbx.Inbox
+	out   pbx.Outbox
 	setup scope // of commands that build the call up; ends with the first Hangup
 
 	// ——— run's
@@ -74,7 +75,7 @@ type role interface {
 }
 
 func (l *Link) newLeg(ctx context.Context, direction string) *leg {
-	leg := &leg{id: l.ids.next(), link: l, inbox: newInbox(), out: newOutbox(), setup: newScope(ctx)}
+	leg := &leg{id: l.ids.next(), link: l, inbox: pbx.NewInbox(), out: pbx.NewOutbox(), setup: newScope(ctx)}
 	leg.log = l.opt.Log.With("leg", leg.id, "direction", direction)
 	leg.deadline = time.NewTimer(time.Hour)
 	leg.deadline.Stop()
@@ -85,33 +86,33 @@ func (l *Link) newLeg(ctx context.Context, direction string) *leg {
 func (l *leg) ID() string { return l.id }
 
 // Events delivers what happens to the leg.
-func (l *leg) Events() <-chan bridge.Event { return l.out.events }
+func (l *leg) Events() <-chan bridge.Event { return l.out.Events() }
 
 // Ring tells the caller of an inbound leg that the far end rings.
-func (l *leg) Ring() { l.inbox.put(ringOrder{}) }
+func (l *leg) Ring() { l.inbox.Put(ringOrder{}) }
 
 // Answer answers an inbound leg, once its audio can flow.
-func (l *leg) Answer() { l.inbox.put(answerOrder{}) }
+func (l *leg) Answer() { l.inbox.Put(answerOrder{}) }
 
 // SendDigit plays a DTMF digit to whoever the leg is bridged with, if audio is up.
-func (l *leg) SendDigit(digit byte) { l.inbox.put(digitOrder{digit}) }
+func (l *leg) SendDigit(digit byte) { l.inbox.Put(digitOrder{digit}) }
 
 // Hangup ends the leg. Setting up stops at once, in the middle of a command.
 func (l *leg) Hangup(c bridge.Cause) {
-	l.inbox.put(hangupOrder{c})
+	l.inbox.Put(hangupOrder{c})
 	l.setup.end()
 }
 
 // run works the leg off until it has ended and nothing of it is left in FreeSWITCH, or FreeSWITCH does not answer.
 func (l *leg) run(ctx context.Context) {
-	defer l.link.legs.remove(l)
+	defer l.link.legs.Remove(l)
 	defer l.setup.end()
 	defer l.deadline.Stop()
 	l.role.begin()
 	done := ctx.Done()
 	for l.state != over {
 		select {
-		case <-l.inbox.ready:
+		case <-l.inbox.Ready():
 			l.workOff()
 		case <-l.deadline.C:
 			l.expired()
@@ -132,7 +133,7 @@ func (l *leg) closingCause(c closingOrder) bridge.Cause {
 
 func (l *leg) workOff() {
 	for l.state != over {
-		item, ok := l.inbox.take()
+		item, ok := l.inbox.Take()
 		if !ok {
 			return
 		}
@@ -186,7 +187,7 @@ func (l *leg) finish() {
 	}
 	l.log.Debug("leg ended", attrs...)
 	l.ended.Report = bridge.Report{Kind: bridge.FreeSWITCH, Channel: l.main.name, Said: l.main.cause}
-	l.out.end(l.ended)
+	l.out.End(l.ended)
 }
 
 // event takes an event of the leg's channels, or of one that is bridged with its media channel.
@@ -296,7 +297,7 @@ func (l *leg) mediaEvent(e event) {
 // mediaGone: the media channel has ended. With the party's channel it is the end of the call; alone, it was lost with
 // its WebSocket, or the party was sent elsewhere.
 func (l *leg) mediaGone() {
-	l.link.legs.disown(l.audio.channel)
+	l.link.legs.Disown(l.audio.channel)
 	l.audio.channel = ""
 	switch {
 	case l.state == connecting:
@@ -374,7 +375,7 @@ func (l *leg) sendDigit(digit byte) {
 
 // emit tells the call what happened.
 func (l *leg) emit(e bridge.Event) {
-	if !l.out.put(e) {
+	if !l.out.Put(e) {
 		l.log.Warn("nobody reads the events of this leg, one was dropped", "event", fmt.Sprintf("%T", e))
 	}
 }
@@ -405,7 +406,7 @@ func (l *leg) takeMain() string {
 	id := l.main.id
 	l.main.id = ""
 	if id != "" {
-		l.link.legs.disown(id)
+		l.link.legs.Disown(id)
 	}
 	return id
 }
@@ -440,11 +441,11 @@ func (l *leg) openAudio() error {
 	}
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
-	l.link.legs.own(l.audio.channel, l)
+	l.link.legs.Own(l.audio.channel, l)
 	if l.audio.flow, err = way.open(ctx, l.audio.channel, l.link.opt.Media.wanted(l.main.codec)); err != nil {
 		return err
 	}
-	l.link.legs.confirm(l.audio.channel, l)
+	l.link.legs.Confirm(l.audio.channel, l)
 	if err := l.role.join(ctx); err != nil {
 		return err
 	}

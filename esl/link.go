@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -24,7 +25,7 @@ type Link struct {
 	ids     *ids
 	started atomic.Bool
 	port    *media.RTPPort // set by Run before anything uses it
-	legs    registry
+	legs    pbx.Registry[*leg]
 	entries entries
 	ways    ways
 	tasks   sync.WaitGroup // short work beside the legs: removing what nobody owns
@@ -137,8 +138,8 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	running.Go(func() { l.keepVerto(serving) })
 	running.Go(func() { l.serveEntries(serving, listener, accept) })
 	<-ctx.Done()
-	l.endAll(l.legs.close(), bridge.AccountDown, nil)
-	l.legs.alive.Wait()
+	l.endAll(l.legs.Close(), bridge.AccountDown, nil)
+	l.legs.Wait()
 	l.tasks.Wait()
 	l.lastSweep(serving)
 	stop()
@@ -150,9 +151,9 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{leg: leg, target: t}
-	if !l.legs.add(leg) {
+	if !l.legs.Add(leg) {
 		leg.setup.end()
-		leg.out.end(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
+		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
 		return leg
 	}
 	go leg.run(ctx)
@@ -162,7 +163,7 @@ func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 // endAll ends legs from our side: those that are up normally, the others with the reason, and both with err.
 func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 	for _, leg := range legs {
-		leg.inbox.put(closingOrder{reason, err})
+		leg.inbox.Put(closingOrder{reason, err})
 		leg.setup.end()
 	}
 }
@@ -172,19 +173,19 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	if e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && l.arrive(ctx, e, accept) {
 		return
 	}
-	if owner := l.legs.owner(e.id); owner != nil {
-		owner.inbox.put(e)
+	if owner := l.legs.Owner(e.id); owner != nil {
+		owner.inbox.Put(e)
 		return
 	}
-	if owner := l.legs.owner(e.other); owner != nil && e.id != "" {
-		owner.inbox.put(e) // of a channel that a transfer has put into the call
+	if owner := l.legs.Owner(e.other); owner != nil && e.id != "" {
+		owner.inbox.Put(e) // of a channel that a transfer has put into the call
 	}
 }
 
 // arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already: one
 // parks more than once in its life.
 func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) bool {
-	if !validID(e.id) || strings.HasPrefix(e.id, l.ids.mark) || l.legs.owner(e.id) != nil {
+	if !validID(e.id) || strings.HasPrefix(e.id, l.ids.mark) || l.legs.Owner(e.id) != nil {
 		return false
 	}
 	if l.isCondemned(e.id) {
@@ -193,13 +194,13 @@ func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) b
 	leg := l.newLeg(ctx, "inbound")
 	leg.main.id = e.id
 	leg.role = &inbound{leg: leg, start: e, accept: accept}
-	if !l.legs.add(leg) {
+	if !l.legs.Add(leg) {
 		leg.setup.end()
 		tasks := context.WithoutCancel(ctx)
 		l.tasks.Go(func() { l.turnAway(tasks, e, bridge.AccountDown) })
 		return true
 	}
-	l.legs.confirm(e.id, leg)
+	l.legs.Confirm(e.id, leg)
 	go leg.run(ctx)
 	return true
 }

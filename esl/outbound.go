@@ -38,13 +38,13 @@ func (out *outbound) begin() {
 	}
 	out.deadline.Reset(out.limit())
 	out.main.id = out.id + "-out"
-	out.link.legs.own(out.main.id, out.leg)
+	out.link.legs.Own(out.main.id, out.leg)
 	if out.setup.ctx.Err() != nil {
 		return // hung up before it began
 	}
 	out.dialing = true
 	// A command that was sent and then given up would be a job whose end nobody hears.
-	err = conn.start(context.WithoutCancel(out.setup.ctx), line, func(answer string) { out.inbox.put(jobDone{answer}) })
+	err = conn.start(context.WithoutCancel(out.setup.ctx), line, func(answer string) { out.inbox.Put(jobDone{answer}) })
 	if err != nil {
 		out.dialing = false
 		out.link.condemn(out.main.id)
@@ -156,7 +156,7 @@ func (out *outbound) order(item any) {
 		out.end(failedDial(done.answer), nil)
 		return
 	}
-	out.link.legs.confirm(out.main.id, out.leg)
+	out.link.legs.Confirm(out.main.id, out.leg)
 	out.prepare()
 }
 
@@ -222,14 +222,14 @@ func (out *outbound) awaitJob(ctx context.Context) {
 	defer limit.Stop()
 	for out.dialing {
 		select {
-		case <-out.inbox.ready:
+		case <-out.inbox.Ready():
 		case <-limit.C:
 			return
 		case <-ctx.Done():
 			return
 		}
 		for {
-			item, ok := out.inbox.take()
+			item, ok := out.inbox.Take()
 			if !ok {
 				break
 			}

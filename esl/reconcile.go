@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // listing is what FreeSWITCH and we each know at one moment.
 type listing struct {
 	expected map[string]*leg // what legs owned, and FreeSWITCH had confirmed, before the list was asked for
 	channels map[string]row
-	owned    map[string]ownership // after the list had come
+	owned    map[string]pbx.Ownership[*leg] // after the list had come
 }
 
 func (s *listing) has(id string) bool {
@@ -24,9 +25,9 @@ func (s *listing) has(id string) bool {
 
 func (l *Link) list(ctx context.Context, v verbs) (*listing, error) {
 	s := &listing{expected: map[string]*leg{}, channels: map[string]row{}}
-	for id, o := range l.legs.snapshot() {
-		if o.confirmed {
-			s.expected[id] = o.leg
+	for id, o := range l.legs.Snapshot() {
+		if o.Confirmed {
+			s.expected[id] = o.Leg
 		}
 	}
 	rows, err := v.channels(ctx)
@@ -38,7 +39,7 @@ func (l *Link) list(ctx context.Context, v verbs) (*listing, error) {
 			s.channels[r.ID] = r
 		}
 	}
-	s.owned = l.legs.snapshot()
+	s.owned = l.legs.Snapshot()
 	return s, nil
 }
 
@@ -68,7 +69,7 @@ const listingLag = 500 * time.Millisecond
 func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 	for id, leg := range now.expected {
 		if last.expected[id] == leg && !last.has(id) && !now.has(id) {
-			leg.inbox.put(vanished{id})
+			leg.inbox.Put(vanished{id})
 		}
 	}
 	for id := range now.channels {

@@ -66,7 +66,7 @@ func (l *Link) lost(o *outage, err error) {
 		l.opt.Log.Debug("still no connection to freeswitch", "attempts", o.attempts)
 	}
 	if time.Since(o.since) > l.timing.lostAfter {
-		l.endAll(l.legs.all(), bridge.Failure, err)
+		l.endAll(l.legs.All(), bridge.Failure, err)
 	}
 }
 
@@ -137,7 +137,7 @@ func (l *Link) enter(conn *connection, core, version string) {
 	version, _, _ = strings.Cut(strings.TrimPrefix(version, "FreeSWITCH Version "), " ")
 	l.opt.Log.Info("connected to freeswitch", "app", l.opt.App, "version", version, "rtp", l.port.LocalAddr())
 	if restarted {
-		l.endAll(l.legs.all(), bridge.Failure, ErrRestarted)
+		l.endAll(l.legs.All(), bridge.Failure, ErrRestarted)
 	}
 }
 

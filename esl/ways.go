@@ -121,8 +121,8 @@ func (l *Link) vertoSession(ctx context.Context) error {
 		err = cause
 	}
 	if l.ways.verto.CompareAndSwap(session, nil) && ctx.Err() == nil {
-		for _, leg := range l.legs.all() {
-			leg.inbox.put(audioLost{})
+		for _, leg := range l.legs.All() {
+			leg.inbox.Put(audioLost{})
 		}
 	}
 	return err
@@ -130,8 +130,8 @@ func (l *Link) vertoSession(ctx context.Context) error {
 
 // vertoEnded hears that FreeSWITCH has ended a media channel: the event socket says so too, unless it is down.
 func (l *Link) vertoEnded(call string) {
-	if owner := l.legs.owner(call); owner != nil && !l.Connected() {
-		owner.inbox.put(vanished{call})
+	if owner := l.legs.Owner(call); owner != nil && !l.Connected() {
+		owner.inbox.Put(vanished{call})
 	}
 }
 

@@ -1,0 +1,5 @@
+// Package pbx is what the legs of every PBX trunk are built on: which leg owns which of the PBX's channels (Registry),
+// what a leg has to work off (Inbox), and the events it gives its call (Outbox).
+//
+// It does not know any PBX, run a leg or decide what an order or an event means.
+package pbx

@@ -1,0 +1,20 @@
+package esl
+
+import "github.com/tgtrunk/tgtrunk/bridge"
+
+// The orders of a call, and what the link itself has to say to a leg.
+type (
+	ringOrder   struct{}
+	answerOrder struct{}
+	digitOrder  struct{ digit byte }
+	hangupOrder struct{ cause bridge.Cause }
+	// closingOrder ends the leg for a reason of the link's own: a leg that is up ends normally where err is nil.
+	closingOrder struct {
+		reason bridge.Reason
+		err    error
+	}
+	vanished struct{ id string } // reconciliation misses this channel
+	// audioLost says that a media channel has ended, or, without a channel, that the way for audio broke down.
+	audioLost struct{ channel string }
+	jobDone   struct{ answer string } // the dialling job has come to its end
+)
