@@ -43,8 +43,10 @@ func (q *Inbox) Take() (item any, ok bool) {
 }
 
 const (
-	OutboxSize     = 64
-	outboxReserved = 8 // room for the events that come at most once: Ringing, Answered, Media, Ended
+	// OutboxSize is how many events wait for the owner of a call.
+	OutboxSize = 64
+
+	outboxReserved = 8 // of these: room for the events that come at most once: Ringing, Answered, Media, Ended
 )
 
 // Outbox is the events of a leg. The owner of the call keeps reading; should it not, repeatable events are dropped, and
