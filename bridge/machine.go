@@ -97,6 +97,7 @@ type state struct {
 	connected bool // audio flows
 	over      bool // no target is tried any more; cause says why
 	cause     Cause
+	failed    Cause // of the targets tried so far, what tells most; zero while none has failed
 	armed     [timers]bool
 }
 
@@ -294,11 +295,12 @@ func (m *machine) ended(from side, e Ended) {
 	default:
 		m.disarm(ringTimer)
 		m.disarm(teardownTimer)
+		m.failed = m.failed.heavier(cause)
 		if next, ok := m.nextTarget(cause.Reason); ok {
 			m.dial(next)
 			return
 		}
-		m.end(cause)
+		m.end(m.failed)
 	}
 }
 

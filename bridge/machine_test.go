@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
@@ -141,9 +142,15 @@ func TestMachine(t *testing.T) {
 			"dial 0, hangup dialled UNREACHABLE, hangup offering UNREACHABLE, finish"},
 		"somebody hears it ring": {[]in{to(alice), from(dialled, Reached{}), passed(ringTimer), endedBy(dialled, Cancelled), endedBy(offering, NoAnswer)},
 			"dial 0, ring, hangup dialled NOANSWER, hangup offering NOANSWER, finish"},
-		"facts go to the other side":           {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}})}, "dial 0, annotate offering 1"},
-		"facts before a refusal":               {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}}), endedBy(dialled, Budget)}, "dial 0, annotate offering 1, hangup offering BUDGET"},
-		"the next of a pool after a limit":     {[]in{to(alice, aliceToo), endedBy(dialled, Budget)}, "dial 0, dial 1"},
+		"facts go to the other side":       {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}})}, "dial 0, annotate offering 1"},
+		"facts before a refusal":           {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}}), endedBy(dialled, Budget)}, "dial 0, annotate offering 1, hangup offering BUDGET"},
+		"the next of a pool after a limit": {[]in{to(alice, aliceToo), endedBy(dialled, Budget)}, "dial 0, dial 1"},
+		"the caller is told of the person, not of the account tried after": {[]in{to(alice, aliceToo), endedBy(dialled, Privacy), endedBy(dialled, Budget)},
+			"dial 0, dial 1, hangup offering PRIVACY"},
+		"the caller is told of the person, not of the account tried before": {[]in{to(alice, aliceToo), endedBy(dialled, Flood), endedBy(dialled, NotFound)},
+			"dial 0, dial 1, hangup offering NOT_ON_TELEGRAM"},
+		"of equals the last is told": {[]in{to(alice, other), endedBy(dialled, NoAnswer), endedBy(dialled, Busy)},
+			"dial 0, dial 1, hangup offering BUSY"},
 		"the next of a pool after a flood":     {[]in{to(alice, aliceToo), endedBy(dialled, Flood)}, "dial 0, dial 1"},
 		"the next of a pool where one is down": {[]in{to(alice, aliceToo), endedBy(dialled, AccountDown)}, "dial 0, dial 1"},
 		"nobody is rung by a whole pool":       {[]in{to(alice, aliceToo), endedBy(dialled, NoAnswer)}, "dial 0, hangup offering NOANSWER"},
@@ -310,4 +317,24 @@ func machineAlphabet() []in {
 		}
 	}
 	return out
+}
+
+func TestHeavierVerdict(t *testing.T) {
+	minute, hour := CauseOf(Flood).WithRetryAfter(time.Minute), CauseOf(Budget).WithRetryAfter(time.Hour)
+	for _, test := range []struct{ earlier, later, want Cause }{
+		{Cause{}, CauseOf(Failure), CauseOf(Failure)},
+		{Cause{}, CauseOf(Busy), CauseOf(Busy)},
+		{CauseOf(Busy), minute, CauseOf(Busy)},
+		{minute, hour, minute},
+		{hour, minute, minute},
+		{minute, CauseOf(AccountDown), minute}, // the one of which is known when it ends
+		{CauseOf(AccountDown), minute, minute},
+		{CauseOf(NotFound), CauseOf(Failure), CauseOf(NotFound)},
+		{CauseOf(NotFound), CauseOf(NoDialog), CauseOf(NoDialog)},
+		{CauseOf(NotFound), CauseOf(BadNumber), CauseOf(BadNumber)},
+	} {
+		if got := test.earlier.heavier(test.later); got != test.want {
+			t.Errorf("%v, then %v: %v is told, want %v", test.earlier, test.later, got, test.want)
+		}
+	}
 }

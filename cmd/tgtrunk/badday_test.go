@@ -25,7 +25,7 @@ func setStageWith(ctx context.Context, t *testing.T, o stage.Options) (*stage.St
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Dir, o.Binary, o.Env = t.TempDir(), self, []string{asProgram + "=1"}
+	o.Dir, o.Binary, o.Env = t.ArtifactDir(), self, []string{asProgram + "=1"}
 	o.Progress, o.Log = func(text string) { t.Log(text) }, slog.New(slog.DiscardHandler)
 	begun := time.Now()
 	s, err := stage.Start(ctx, o)

@@ -232,9 +232,18 @@ func (b *books) judgeBudget(t *testing.T) {
 	}
 }
 
-// lost says whether a record may be missing: a process was killed in that time.
+// lost says whether the record of a call may be missing: a process was killed in that time, or before the call, which was
+// over for everybody, was written down.
 func (d *day) lost(s span) bool {
+	s.to = s.to.Add(300 * time.Millisecond)
 	return slices.ContainsFunc(d.kills, func(at time.Time) bool { return s.touches(span{at, at}) })
+}
+
+// lostWith says whether the record of a call to somebody may be missing, which has all attempts of the call.
+func (b *books) lostWith(who int64, attempt span) bool {
+	return b.d.lost(attempt) || slices.ContainsFunc(b.tales, func(t tale) bool {
+		return t.who.ID == who && t.holds(attempt) && b.d.lost(t.span)
+	})
 }
 
 // judgeRecords looks for the one record of everything that Asterisk has handed to a service.
@@ -304,7 +313,7 @@ func (b *books) judgeAccount(t *testing.T, account stage.Account, out bool) {
 		}
 		seen[other]++
 		// While no process has the account, nobody is told of calls to it.
-		if s := (span{c.Requested, c.Ended}); out && b.d.lost(s) || !out && (b.d.disturbed(s) || !b.d.banned.IsZero() && c.Ended.After(b.d.banned)) {
+		if s := (span{c.Requested, c.Ended}); out && b.lostWith(other, s) || !out && (b.d.disturbed(s) || !b.d.banned.IsZero() && c.Ended.After(b.d.banned)) {
 			excused[other]++
 		}
 	}
