@@ -269,9 +269,7 @@ func (b *books) judgeRecords(t *testing.T, verdicts []stage.Verdict) {
 		missing++
 	}
 	for _, v := range verdicts {
-		if !b.d.disturbed(when[v.Call]) {
-			reasons[v.Leg] = v.Reason
-		}
+		reasons[v.Leg] = v.Reason
 	}
 	for _, r := range b.records {
 		if said := reasons[r.Offering.Leg]; r.Offering.Trunk == "office" && said != "" && said != string(r.Reason) {

@@ -82,6 +82,7 @@ func writeScript(seed uint64, calls int) []errand {
 		}
 		script[i] = e
 	}
+	script[0].plot, script[0].via, script[0].stranger, script[0].how = outAnswered, 0, true, 0 // account one is soon limited towards strangers
 	return script
 }
 
