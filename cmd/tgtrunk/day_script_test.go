@@ -91,7 +91,7 @@ func between(random *rand.Rand, least, most int) time.Duration {
 }
 
 // The people of the day. Friends have written to both accounts.
-const dayFriends, dayStrangers = 24, 10
+const dayFriends, dayStrangers = 24, 16
 
 func dayPerson(kind string, n, i int) cloud.User {
 	name := fmt.Sprintf("%s%02d", kind, i)
