@@ -70,13 +70,18 @@ var verdicts = map[string]verdict{
 // failedDial says why an outbound call ended before it was answered: from the job's answer ("-ERR USER_BUSY"), or from
 // the channel's hang-up cause.
 func failedDial(answer string) bridge.Cause {
-	name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(answer), "-ERR"))
-	name, _, _ = strings.Cut(name, " ")
-	v, known := verdicts[name]
+	v, known := verdicts[causeName(answer)]
 	if !known {
 		return bridge.CauseOf(bridge.Failure)
 	}
 	return bridge.Cause{Q850: v.q850, Reason: v.reason}
+}
+
+// causeName returns the name of the cause in a job's answer.
+func causeName(answer string) string {
+	name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(answer), "-ERR"))
+	name, _, _ = strings.Cut(name, " ")
+	return name
 }
 
 // clearing returns the cause of a call that was up. Whatever a party says when it hangs up is ordinary clearing, except

@@ -14,18 +14,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-// heardFrom lets a socket, library included, read what a server sends, in pieces of at most size bytes, and returns the
-// messages. The server's end is the end of the stream.
-func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []message {
+// streamSocket returns a socket to a server that lets it in, sends a stream in pieces of at most size bytes, and hangs up.
+// served returns when the server has ended.
+func streamSocket(t testing.TB, stream []byte, size int, counts *frameCounts) (s *socket, served func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	served := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(served)
+		defer close(done)
 		conn, err := listener.Accept()
 		if err != nil {
 			return
@@ -38,23 +37,31 @@ func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []mes
 		}
 		// What follows the answer to the password at once must not be lost.
 		_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
-		for len(stream) > 0 {
-			n := min(size, len(stream))
-			if _, err := conn.Write(stream[:n]); err != nil {
+		for rest := stream; len(rest) > 0; {
+			n := min(size, len(rest))
+			if _, err := conn.Write(rest[:n]); err != nil {
 				return
 			}
-			stream = stream[n:]
+			rest = rest[n:]
 		}
 	}()
-	s, err := dialSocket(t.Context(), listener.Addr().String(), "ClueCon", 5*time.Second, counts)
+	s, err = dialSocket(t.Context(), listener.Addr().String(), "ClueCon", 5*time.Second, counts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, func() { <-done; _ = listener.Close() }
+}
+
+// heardFrom lets a socket, library included, read what a server sends, in pieces of at most size bytes, and returns the
+// messages. The server's end is the end of the stream.
+func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []message {
+	t.Helper()
+	s, served := streamSocket(t, stream, size, counts)
+	defer served()
 	var all []message
 	if err := s.read(func(m message) { all = append(all, m) }); err == nil {
 		t.Error("the end of the stream is no error")
 	}
-	<-served
 	return all
 }
 

@@ -48,6 +48,15 @@ const testDialplan = `
     <action application="hash" data="insert/end/${tgtrunk_dialled}/${TGTRUNK_STATUS}:${TGTRUNK_REASON}:${TGTRUNK_CAUSE}:${TGTRUNK_RETRY_AFTER}"/>
     <action application="hangup" data="${tgtrunk_hangup}"/>
   </condition></extension>
+  <extension name="static"><condition field="destination_number" expression="^6\d+$">
+    <action application="set" data="tgtrunk_dialled=${destination_number}"/>
+    <action application="set" data="tgtrunk_password=sesame"/>
+    <action application="socket" data="127.0.0.1:@SOCKET@ full"/>
+    <action application="hangup" data="${tgtrunk_hangup}"/>
+  </condition></extension>
+  <extension name="hold"><condition field="destination_number" expression="^hold$">
+    <action application="set" data="park_timeout=3:NORMAL_CLEARING"/><action application="park"/>
+  </condition></extension>
   <extension name="echo"><condition field="destination_number" expression="^echo$">
     <action application="answer"/><action application="echo"/>
   </condition></extension>

@@ -28,6 +28,7 @@ type inbound struct {
 	rang     bool
 	answered bool // we answered it, or tried to
 	settling bool // parked anew and not heard of since: it is offered when it is
+	gone     bool // the socket application let it go: it hangs up, or runs the dialplan's next action
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case
@@ -121,14 +122,19 @@ func (in *inbound) order(item any) {
 	case ringOrder:
 		in.ring()
 	case answerOrder:
-		if in.state == waiting {
+		if in.state == waiting && !in.gone {
 			in.prepare()
+		}
+	case entryClosed:
+		if in.state == waiting { // later it is ours whatever becomes of the connection
+			in.gone = true
+			in.deadline.Reset(partingSettles)
 		}
 	}
 }
 
 func (in *inbound) ring() {
-	if in.rang || in.state != waiting || in.start.answered() {
+	if in.rang || in.state != waiting || in.gone || in.start.answered() {
 		return
 	}
 	in.rang = true
@@ -157,12 +163,20 @@ func (in *inbound) event(e event) {
 	case e.name == "CHANNEL_PARK" && in.settling:
 		in.deadline.Stop()
 		in.offer()
+	case e.name == "CHANNEL_PARK" && in.state == waiting && in.main.movedOn(e):
+		in.takeMain() // somebody has sent the caller to another extension, which parks
+		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 	}
 }
 
 func (in *inbound) expired() {
-	if in.settling {
+	switch {
+	case in.settling:
 		in.offer()
+		return
+	case in.gone:
+		in.takeMain() // it lives, and is the dialplan's
+		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 		return
 	}
 	in.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel did not come up in time"))

@@ -170,10 +170,15 @@ func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 
 // receive takes one event of the socket; it does not block.
 func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) {
-	if e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && l.arrive(ctx, e, accept) {
+	ours := e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && !e.heldBySocket()
+	if ours && l.arrive(ctx, e, accept) {
 		return
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
+		if ours && e.inDialplan() {
+			owner.inbox.Put(parkedAgain{e, func() { l.arrive(ctx, e, accept) }})
+			return
+		}
 		owner.inbox.Put(e)
 		return
 	}

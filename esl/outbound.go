@@ -152,6 +152,9 @@ func (out *outbound) order(item any) {
 		return
 	}
 	if !strings.HasPrefix(done.answer, "+OK") {
+		if out.main.cause == "" { // no channel has said it
+			out.main.cause = causeName(done.answer)
+		}
 		out.takeMain()
 		out.end(failedDial(done.answer), nil)
 		return

@@ -7,21 +7,26 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // newPhoneRig runs a link towards the shared FreeSWITCH, with one SIP phone.
-func newPhoneRig(t *testing.T, o lab.PhoneOptions) (*rig, *lab.Phone) {
+func newPhoneRig(t *testing.T, o lab.PhoneOptions, change ...func(*esl.Options)) (*rig, *lab.Phone) {
 	t.Helper()
 	fs := sharedFreeSWITCH(t)
+	options := fs.options()
+	for _, c := range change {
+		c(&options)
+	}
 	o.Name, o.Server = "alice", fmt.Sprintf("127.0.0.1:%d", fs.ports.sip)
 	phone, err := lab.NewPhone(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(phone.Close)
-	return newRig(t, fs), phone
+	return newRigWith(t, fs, options), phone
 }
 
 func call(t *testing.T, phone *lab.Phone, number string) *lab.PhoneCall {
