@@ -196,7 +196,7 @@ func (out *outbound) release(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
-	cause := hangupCause(out.ended.Cause)
+	cause := farewellOf(out.ended.Cause).name
 	if out.dialing {
 		cause = "ORIGINATOR_CANCEL"
 	}
