@@ -155,6 +155,9 @@ func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge
 	}
 }
 
+// maxEntryData limits what FreeSWITCH may say of a call in bytes: it sends a few thousand.
+const maxEntryData = 1 << 20
+
 // greet asks for the call and returns its data.
 func greet(conn net.Conn, limit time.Duration) (event, error) {
 	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
@@ -163,13 +166,23 @@ func greet(conn net.Conn, limit time.Duration) (event, error) {
 	if _, err := io.WriteString(conn, "connect\n\n"); err != nil {
 		return event{}, err
 	}
-	text, err := readBlock(bufio.NewReader(io.LimitReader(conn, maxFrameBody)))
+	e, err := readEntry(conn)
 	if err != nil {
 		return event{}, fmt.Errorf("read the call's data: %w", err)
 	}
+	return e, conn.SetDeadline(time.Time{})
+}
+
+// readEntry reads the answer to "connect": the call's data in the form of a plain event, without a frame around it, and
+// how the socket application was called (mod_event_socket.c, parse_command).
+func readEntry(in io.Reader) (event, error) {
+	text, err := readBlock(bufio.NewReader(io.LimitReader(in, maxEntryData)))
+	if err != nil {
+		return event{}, err
+	}
 	flat, ok := decodePlain([]byte(text))
 	if !ok {
-		return event{}, errors.New("read the call's data: no header lines")
+		return event{}, errors.New("no header lines")
 	}
 	if flat["Socket-Mode"] == "static" {
 		return event{}, errors.New("the socket application is not asynchronous, such a channel cannot be bridged: " +
@@ -180,9 +193,9 @@ func greet(conn net.Conn, limit time.Duration) (event, error) {
 		e.id = flat["Channel-Unique-ID"]
 	}
 	if !validID(e.id) {
-		return event{}, errors.New("read the call's data: no uuid")
+		return event{}, errors.New("no uuid")
 	}
-	return e, conn.SetDeadline(time.Time{})
+	return e, nil
 }
 
 // readBlock reads lines up to an empty one.

@@ -2,7 +2,6 @@ package esl
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -201,43 +200,6 @@ func TestLogin(t *testing.T) {
 }
 
 var errTimeout = errors.New("timeout")
-
-func FuzzFrames(f *testing.F) {
-	f.Add([]byte(sentinel))
-	f.Add([]byte("Content-Type: command/reply\nReply-Text: -ERR\n\n" + sentinel))
-	f.Add([]byte("Content-Type: api/response\nContent-Length: 4\n\n-ERR"))
-	f.Add([]byte("Content-Type: text/event-plain\nContent-Length: 14\n\nEvent-Name: X\n"))
-	f.Add([]byte("Content-Length: -1\n\nContent-Type: text/disconnect-notice\nContent-Length: 3\n\nbye"))
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		counts := &frameCounts{}
-		in := bufio.NewReader(strings.NewReader(string(stream)))
-		for {
-			fr, err := readFrame(in, counts)
-			if err != nil {
-				return
-			}
-			out := fr.forLibrary(counts)
-			if len(out) == 0 {
-				continue
-			}
-			// What comes out is one frame that says the same when it is read once more.
-			again := bufio.NewReader(strings.NewReader(string(out)))
-			second, err := readFrame(again, &frameCounts{})
-			if err != nil || again.Buffered() != 0 {
-				t.Fatalf("%q becomes %q: %v, %d bytes over", stream, out, err, again.Buffered())
-			}
-			if kind := second.header["Content-Type"]; kind == typeReply && (strings.Contains(second.header["Reply-Text"], "-ERR") || len(second.body) > 0) {
-				t.Fatalf("%q becomes %q, which the library dies of", stream, out)
-			}
-			if second.header["Content-Type"] == typeEvent {
-				var flat map[string]string
-				if err := json.Unmarshal(second.body, &flat); err != nil {
-					t.Fatalf("%q becomes %q: %v", stream, out, err)
-				}
-			}
-		}
-	})
-}
 
 func FuzzSDP(f *testing.F) {
 	f.Add("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 30320 RTP/AVP 97 101\r\na=rtpmap:97 opus/48000/2\r\n")
