@@ -3,7 +3,7 @@ package esl
 import "strconv"
 
 // The events that are asked for. Those of calls are wanted of every channel: whose it is is told by its uuid.
-const subscription = "CHANNEL_PARK CHANNEL_ANSWER CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_BRIDGE " +
+const subscription = "CHANNEL_PARK CHANNEL_UNPARK CHANNEL_ANSWER CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_BRIDGE " +
 	"CHANNEL_UNBRIDGE CHANNEL_HOLD CHANNEL_UNHOLD CHANNEL_HANGUP_COMPLETE DTMF BACKGROUND_JOB HEARTBEAT SHUTDOWN"
 
 // event is one event of FreeSWITCH.
@@ -37,6 +37,9 @@ func (e event) profile() int {
 
 // heldBySocket reports whether the channel is parked inside the socket application, and is that connection's.
 func (e event) heldBySocket() bool { return e.variable("current_application") == "socket" }
+
+// hungUp reports whether the channel is on its way out.
+func (e event) hungUp() bool { return e.header["Answer-State"] == "hangup" }
 
 // answered reports whether the channel is answered.
 func (e event) answered() bool { return e.header["Answer-State"] == "answered" }

@@ -33,7 +33,8 @@ type inbound struct {
 	rang     bool
 	answered bool // we answered it, or tried to
 	settling bool // parked anew and not heard of since: it is offered when it is
-	gone     bool // the socket application let it go: it hangs up, or runs the dialplan's next action
+	due      bool // it was to be answered while it was gone
+	gone     bool // it waits for us no more: it hangs up, or runs the dialplan
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case
@@ -127,14 +128,21 @@ func (in *inbound) order(item any) {
 	case ringOrder:
 		in.ring()
 	case answerOrder:
-		if in.state == waiting && !in.gone {
+		if in.due = in.gone; in.state == waiting && !in.gone {
 			in.prepare()
 		}
 	case entryClosed:
-		if in.state == waiting { // later it is ours whatever becomes of the connection
-			in.gone = true
-			in.deadline.Reset(partingSettles)
-		}
+		in.leaves()
+	}
+}
+
+// leaves: the caller is not held for us any more. If that was no hang-up, of which the next event tells, somebody has sent
+// the channel elsewhere, or the socket application's connection broke and the dialplan goes on. Once it is to be answered
+// it is ours, whatever becomes of its park.
+func (in *inbound) leaves() {
+	if in.state == waiting && !in.settling {
+		in.gone = true
+		in.deadline.Reset(partingSettles)
 	}
 }
 
@@ -165,12 +173,20 @@ func (in *inbound) event(e event) {
 	case e.name == "CHANNEL_HANGUP_COMPLETE":
 		in.takeMain()
 		in.end(bridge.CauseOf(bridge.Cancelled), nil)
+	case e.name == "CHANNEL_UNPARK" && !e.hungUp():
+		in.leaves()
 	case e.name == "CHANNEL_PARK" && in.settling:
 		in.deadline.Stop()
 		in.offer()
 	case e.name == "CHANNEL_PARK" && in.state == waiting && in.main.movedOn(e):
 		in.takeMain() // somebody has sent the caller to another extension, which parks
 		in.end(bridge.CauseOf(bridge.Cancelled), nil)
+	case e.name == "CHANNEL_PARK" && in.gone:
+		in.gone = false // it was told late of our own doing
+		in.deadline.Stop()
+		if in.due {
+			in.prepare()
+		}
 	}
 }
 

@@ -241,6 +241,17 @@ func TestSentOn(t *testing.T) {
 			t.Errorf("phone sees %+v, %v", out, err)
 		}
 	})
+	t.Run("to another party, while it rings", func(t *testing.T) {
+		c := call(t, phone, "5001")
+		o := r.offer()
+		o.Leg.Ring()
+		r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " tone XML lab")
+		ended(t, o.Leg, bridge.Cancelled)
+		if _, err := c.Audio().WaitTone(soon(t), 1004, time.Second); err != nil {
+			t.Error(err)
+		}
+		c.Hangup()
+	})
 	for _, answered := range []bool{true, false} {
 		t.Run(fmt.Sprintf("to us, answered %v", answered), func(t *testing.T) {
 			c := call(t, phone, "5001")
