@@ -106,7 +106,8 @@ type farewell struct {
 }
 
 // farewells make mod_sofia answer a caller as the house table says (docs/operations.md), each measured on FreeSWITCH
-// 1.10.12. No name becomes 500, and 603 alone comes of a refusal.
+// 1.10.12. No name becomes 500, and a refusal
+// becomes 603.
 var farewells = map[bridge.Reason]farewell{
 	bridge.Normal:      {"NORMAL_CLEARING", 0},           // 480 before the answer
 	bridge.Cancelled:   {"NORMAL_CLEARING", 0},           // nobody is left to hear it

@@ -40,7 +40,14 @@ func (l *leg) mainEvent(e event) {
 			l.sentElsewhere()
 			return
 		}
+		if l.state == up && e.inDialplan() {
+			return // the park with which it came, told late
+		}
 		l.main.parked = true
+		if l.state == up {
+			l.deadline.Reset(partingSettles) // the media channel's end follows, or that was sent away
+			return
+		}
 		if l.state == parting {
 			l.reattach()
 			return
@@ -72,6 +79,22 @@ func (m *mainChannel) movedOn(e event) bool {
 func (l *leg) sentElsewhere() {
 	l.takeMain()
 	l.end(bridge.CauseOf(bridge.Normal), nil)
+}
+
+// leftBehind: the party has parked and the media channel lives on: somebody has sent that one to another party. Who
+// is left would wait for nobody, and is hung up as behind a transfer by a phone.
+func (l *leg) leftBehind() {
+	v, ctx := l.link.verbs(), l.setup.ctx
+	now, err := v.dump(ctx, l.main.id)
+	if err != nil || now.header["Channel-State"] != "CS_PARK" {
+		return // it is gone, or bridged again
+	}
+	l.log.Info("call was transferred, going on with another party")
+	id := l.takeMain()
+	if err := v.kill(ctx, id, "NORMAL_CLEARING"); err != nil {
+		l.link.condemn(id)
+		l.log.Warn("cannot hang up who transferred the call", "error", err)
+	}
 }
 
 // note keeps what an event says of the channel.

@@ -188,8 +188,11 @@ func (l *leg) finish() {
 func (l *leg) expired() {
 	switch l.state {
 	case up:
-		if l.main.id == "" {
+		switch {
+		case l.main.id == "":
 			l.log.Info("call was transferred, going on with another party")
+		case l.main.parked:
+			l.leftBehind()
 		}
 	case parting:
 		if l.main.parked {

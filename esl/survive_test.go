@@ -241,6 +241,25 @@ func TestSentOn(t *testing.T) {
 			t.Errorf("phone sees %+v, %v", out, err)
 		}
 	})
+	t.Run("the other half", func(t *testing.T) {
+		c := call(t, phone, "5001")
+		o := r.offer()
+		o.Leg.Answer()
+		next[bridge.Answered](t, o.Leg)
+		s := speak(t, next[bridge.Media](t, o.Leg).Flow, 900)
+		r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " -bleg tone XML lab")
+		s.hears(t, 1004)
+		began := time.Now()
+		if out, err := c.WaitOver(soon(t)); err != nil || out.Q850() != 16 {
+			t.Errorf("phone sees %+v, %v", out, err)
+		}
+		t.Log("the phone was free after", time.Since(began))
+		s.forget()
+		s.hears(t, 1004)
+		s.stop()
+		o.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+		ended(t, o.Leg, bridge.Normal)
+	})
 	t.Run("to another party, while it rings", func(t *testing.T) {
 		c := call(t, phone, "5001")
 		o := r.offer()
