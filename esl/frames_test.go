@@ -68,7 +68,7 @@ const sentinel = "Content-Type: text/event-json\nContent-Length: 25\n\n{\"Event-
 
 // TestFramesSurvive: none of the frames that panic the library, or make it hang up, does so, and what follows arrives.
 func TestFramesSurvive(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, c := range []struct{ name, frame, want string }{
 		{"bare error", "Content-Type: command/reply\nReply-Text: -ERR\n\n", "-ERR"},
 		{"short error", "Content-Type: command/reply\nReply-Text: -ERR \n\n", "-ERR"},
@@ -147,7 +147,7 @@ func TestEventsFlatten(t *testing.T) {
 
 // TestLogin: what goes wrong at the door is told apart, and no error holds the password.
 func TestLogin(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, c := range []struct {
 		name, hello, answer string
 		want                error
