@@ -71,7 +71,7 @@ func afterLogin(t testing.TB, in []byte) []byte {
 
 // TestTranscriptsAreRead: however a recorded stream is cut into pieces, the library gets every frame of it.
 func TestTranscriptsAreRead(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, name := range scenarios(t) {
 		t.Run(name, func(t *testing.T) {
 			stream := afterLogin(t, unpacked(t, name+".in.txt"))
@@ -153,7 +153,7 @@ func causal(all []turn) []turn {
 // TestTranscriptsAreReplayed: a server that says what FreeSWITCH said, in the order in which it said it, is asked what it
 // was asked then, and every question gets its own answer.
 func TestTranscriptsAreReplayed(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, name := range scenarios(t) {
 		if name == "myevents_inbound" {
 			continue // its answers follow the server's own hanging up
