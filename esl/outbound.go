@@ -37,7 +37,7 @@ func (out *outbound) begin() {
 		return
 	}
 	out.deadline.Reset(out.limit())
-	out.main.id = out.id + "-out"
+	out.main.id, out.main.placed = out.id+"-out", out.target.Endpoint != ""
 	out.link.legs.Own(out.main.id, out.leg)
 	if out.setup.ctx.Err() != nil {
 		return // hung up before it began
@@ -136,6 +136,7 @@ func (out *outbound) variables() map[string]string {
 	add("TGTRUNK_NAME", caller.Name)
 	set["TGTRUNK_LEG"] = out.id
 	if out.target.Endpoint == "" {
+		set[varMixCodecs], set["export_vars"] = "true", varMixCodecs
 		// The loopback channel hands these on to the one that enters the dialplan.
 		set["loopback_export"] = strings.Join(slices.Sorted(maps.Keys(set)), ",")
 	}
