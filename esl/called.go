@@ -2,6 +2,7 @@ package esl
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -49,5 +50,11 @@ func (c *called) variables() map[string]string {
 	add(routing.VarPhone, caller.Phone)
 	add(routing.VarName, caller.Name)
 	set["TGTRUNK_LEG"] = c.id
+	if c.target.Endpoint == "" {
+		if set[varMixCodecs] == "" {
+			set[varMixCodecs] = "true"
+		}
+		set[varExport] = strings.TrimPrefix(set[varExport]+","+varMixCodecs, ",")
+	}
 	return set
 }

@@ -88,12 +88,14 @@ const testConfig = `<?xml version="1.0"?>
  <configuration name="modules.conf"><modules>
   <load module="mod_logfile"/><load module="mod_event_socket"/><load module="mod_commands"/><load module="mod_dptools"/>
   <load module="mod_hash"/><load module="mod_dialplan_xml"/><load module="mod_loopback"/><load module="mod_rtc"/>
-  <load module="mod_sofia"/><load module="mod_opus"/><load module="mod_sndfile"/><load module="mod_tone_stream"/>@VERTO_MODULE@
+  <load module="mod_sofia"/><load module="mod_opus"/><load module="mod_sndfile"/><load module="mod_tone_stream"/>
+  <load module="mod_conference"/>@VERTO_MODULE@
  </modules></configuration>
  <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings><param name="logfile" value="@DIR@/freeswitch.log"/></settings><mappings><map name="all" value="debug,info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
  @EVENT_SOCKET@
  @VERTO@
  <configuration name="switch.conf"><settings><param name="max-sessions" value="1000"/><param name="sessions-per-second" value="200"/><param name="loglevel" value="debug"/><param name="rtp-start-port" value="@RTP@00"/><param name="rtp-end-port" value="@RTP@98"/><param name="dump-cores" value="no"/></settings></configuration>
+ @CONFERENCE@
  <configuration name="timezones.conf"><timezones/></configuration>
  <configuration name="acl.conf"><network-lists/></configuration>
  <configuration name="hash.conf"><remotes/></configuration>
@@ -194,11 +196,11 @@ func (fs *freeswitch) configure() error {
 	if fs.verto {
 		module = `<load module="mod_verto"/>`
 	}
-	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
+	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@CONFERENCE@", featureConference, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
 		// Two of them bind the same port without complaint, and take each other's audio.
 		"@RTP@", fmt.Sprint(310+instances.Add(1)), "@EVENT_SOCKET@", read("autoload_configs/event_socket.conf.xml"), "@VERTO@", read("autoload_configs/verto.conf.xml"),
 		"@DIRECTORY@", read("directory/tgtrunk.xml"),
-		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
+		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.Replace(strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)), `<context name="lab">`, `<context name="lab">`+strings.ReplaceAll(featureDialplan, "@DIR@", fs.dir), 1),
 	).Replace(testConfig)
 	return os.WriteFile(filepath.Join(fs.dir, "freeswitch.xml"), []byte(text), 0o600)
 }

@@ -47,7 +47,7 @@ func (out *outbound) originate() {
 		return
 	}
 	out.deadline.Reset(out.limit())
-	out.main.id = out.id + "-out"
+	out.main.id, out.main.placed = out.id+"-out", out.target.Endpoint != ""
 	out.link.legs.Own(out.main.id, out.leg)
 	if out.setup.ctx.Err() != nil {
 		return // hung up before it began
