@@ -113,6 +113,16 @@ func (d *direct) mediaEvent(e event) {
 	}
 }
 
+// peerEvent takes what a channel says that the dialplan has called: its ringing may be passed over by its answer.
+func (d *direct) peerEvent(e event) {
+	switch e.name {
+	case "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA":
+		d.ringing()
+	default:
+		d.leg.peerEvent(e)
+	}
+}
+
 // turnBack: the dialplan calls Telegram with the channel of a call from Telegram, as a forwarding does. As the same
 // channel cannot be a leg of two calls, a loopback channel takes the second one; it has the rate of this one.
 func (d *direct) turnBack(e event) {

@@ -24,6 +24,10 @@ type Options struct {
 	Socket   SocketOptions // the other way in, from the dialplan's socket application; off by default
 	Media    MediaOptions  // how audio travels
 
+	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables). Those that a channel has come
+	// with its event; another one, which may be a global variable, is a command a call.
+	Variables []string
+
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
 	RequestTimeout time.Duration // deadline of every command to FreeSWITCH; default 5 s
@@ -146,6 +150,11 @@ func (o Options) check() error {
 	}
 	if !validContext(o.Context) {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
+	}
+	for _, name := range o.Variables {
+		if !validVariable(name) {
+			report("variable %q: want the name of a channel variable", name)
+		}
 	}
 	if o.DialTimeout < time.Second {
 		report("dial timeout %v: want at least 1s", o.DialTimeout)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ func newFakeWorld(t testing.TB) *fakeWorld {
 		return nil
 	}
 	o := w.options()
-	o.RequestTimeout = 4 * time.Second
+	o.RequestTimeout, o.Variables = 4*time.Second, []string{trunktest.AskedVariable}
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	link, err := New(o)
 	if err != nil {
@@ -77,8 +78,21 @@ func (w *fakeWorld) newParty(b trunktest.Behaviour) *fakeParty {
 	return &fakeParty{behaviour: b, number: fmt.Sprint(w.count.Add(1)), rings: make(chan struct{}), up: make(chan struct{}), over: make(chan struct{})}
 }
 
-// Call parks a caller.
-func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) {
+// Variable asks the fake.
+func (w *fakeWorld) Variable(_ context.Context, o bridge.Offer, name string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.channels[o.Variables["PBX_CHANNEL_ID"]]
+	if c == nil {
+		return "", errors.New("the caller's channel is gone")
+	}
+	return c.vars[name], nil
+}
+
+func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) { return w.CallWith(ctx, nil) }
+
+// CallWith parks a caller.
+func (w *fakeWorld) CallWith(ctx context.Context, variables map[string]string) (trunktest.Far, error) {
 	if err := w.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -86,6 +100,7 @@ func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &fakeChannel{id: "caller-" + p.number, party: p, vars: map[string]string{varApp: "tgtrunk", varDialled: "bob", "park_timeout": "5"}}
+	maps.Copy(c.vars, variables)
 	w.channels[c.id] = c
 	p.fs, p.channel = w.fakeFS, c
 	w.park(c)
