@@ -108,6 +108,10 @@ func (d *direct) mediaEvent(e event) {
 		d.ringing()
 	case "CHANNEL_HANGUP_COMPLETE":
 		d.main.cause = e.header["Hangup-Cause"]
+		// FreeSWITCH lets a dialplan go on after a call that nobody answered; where that has no more to say, it ends in order.
+		if failed := e.variable("originate_disposition"); d.state == waiting && d.main.cause == "NORMAL_CLEARING" && failed != "" {
+			d.main.cause = failed
+		}
 		d.disown()
 		d.over()
 	}
@@ -183,11 +187,12 @@ func (d *direct) answered(sdp string) {
 func (d *direct) over() {
 	gone := d.audio.channel == ""
 	switch {
-	case d.state == waiting && !d.parked && strings.Contains(d.main.cause, "ROUTE"):
+	case gone && d.state == waiting && !d.parked && strings.Contains(d.main.cause, "ROUTE"):
 		d.fallBack()
-	case d.state == waiting:
-		d.disown()
+	case gone && d.state == waiting:
 		d.end(failedDial(d.main.cause), nil)
+	case d.state == waiting:
+		d.deadline.Reset(partingSettles)
 	case gone && d.heard:
 		d.end(clearing(d.main.cause), nil)
 	default:
@@ -235,11 +240,14 @@ func (d *direct) event(event) {} // there is no main channel
 func (d *direct) join(context.Context) error { return nil }
 
 func (d *direct) expired() {
-	if d.parked {
+	switch {
+	case d.heard:
+		d.end(failedDial(d.main.cause), nil)
+	case d.parked:
 		d.end(bridge.CauseOf(bridge.NoAnswer), nil)
-		return
+	default:
+		d.end(bridge.CauseOf(bridge.Failure), fmt.Errorf("extension %s does not park", d.link.opt.Verto.DialExtension))
 	}
-	d.end(bridge.CauseOf(bridge.Failure), fmt.Errorf("extension %s does not park", d.link.opt.Verto.DialExtension))
 }
 
 // release hangs up: what the dialplan rings is cancelled by that.
