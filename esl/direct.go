@@ -22,6 +22,7 @@ type direct struct {
 	format  media.Format
 	parked  bool // it has reached the extension that parks, and was sent on
 	heard   bool // mod_verto has said that it is over
+	wasUp   bool // it was answered
 }
 
 // place is where a call enters the dialplan.
@@ -154,6 +155,7 @@ func (d *direct) order(item any) {
 	switch m := said.message; m.Method {
 	case "verto.media":
 		d.ringing()
+		d.early(m.Params.SDP)
 	case "verto.answer":
 		d.answered(m.Params.SDP)
 	case "verto.bye":
@@ -165,9 +167,9 @@ func (d *direct) order(item any) {
 	}
 }
 
-// answered: the dialplan, or whom it has called, has answered. Audio flows from now on.
-func (d *direct) answered(sdp string) {
-	if d.state != waiting {
+// early opens the sound of a call that has early media: nobody listens yet, but what arrives has a place.
+func (d *direct) early(sdp string) {
+	if d.state != waiting || d.audio.flow != nil {
 		return
 	}
 	flow, err := d.link.openFlow(sdp, d.format)
@@ -175,11 +177,22 @@ func (d *direct) answered(sdp string) {
 		d.fail(bridge.MediaFailed, fmt.Errorf("set up audio: %w", err))
 		return
 	}
+	d.audio.flow = flow
+}
+
+// answered: the dialplan, or whom it has called, has answered. Audio flows from now on.
+func (d *direct) answered(sdp string) {
+	if d.state != waiting {
+		return
+	}
+	if d.early(sdp); d.audio.flow == nil {
+		return // it has failed
+	}
 	d.deadline.Stop()
-	d.state, d.audio.flow = up, flow
-	d.log.Debug("leg is up", "audio", flow.Format().Codec.String())
+	d.state, d.wasUp = up, true
+	d.log.Debug("leg is up", "audio", d.audio.flow.Format().Codec.String())
 	d.emit(bridge.Answered{})
-	d.emit(bridge.Media{Flow: flow})
+	d.emit(bridge.Media{Flow: d.audio.flow})
 }
 
 // over: the channel has ended, by its event or by mod_verto's word. In a call that is up the event alone may mean that
@@ -261,7 +274,7 @@ func (d *direct) release(ctx context.Context) error {
 	}
 	d.session.forget(d.audio.channel)
 	cause := hangupCause(d.ended.Cause)
-	if d.audio.flow == nil {
+	if !d.wasUp {
 		cause = "ORIGINATOR_CANCEL"
 	}
 	if err := d.link.verbs().kill(ctx, d.audio.channel, cause); err != nil {

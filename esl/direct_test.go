@@ -71,13 +71,13 @@ func TestIntoTheDialplan(t *testing.T) {
 	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600, Answer: lab.AnswerAfter(300 * time.Millisecond)})
 	dial := func() (bridge.Leg, *speaker, *lab.PhoneCall) {
 		leg := r.link.Dial(t.Context(), routing.Target{Extension: extensionOf(phone), Timeout: 10 * time.Second,
-			Caller: routing.Party{Number: "+4930123", Name: "Zoë “Zed” O’Neill, 李 🎉"}})
+			Caller: routing.Party{Number: "+4930123", Name: "Zoë “Zed” O’Neill 李 🎉"}})
 		next[bridge.Ringing](t, leg)
 		c, err := phone.NextCall(soon(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Number() != "+4930123" || c.Name() != "Zoë “Zed” O’Neill, 李 🎉" {
+		if c.Number() != "+4930123" || c.Name() != "Zoë “Zed” O’Neill 李 🎉" {
 			t.Errorf("phone shows %q %q", c.Number(), c.Name())
 		}
 		next[bridge.Answered](t, leg)
@@ -126,6 +126,37 @@ func TestIntoTheDialplan(t *testing.T) {
 	}
 }
 
+// TestEveryCauseArrives: whatever cause ends a call in the dialplan, the leg ends with its verdict, on both ways into it.
+func TestEveryCauseArrives(t *testing.T) {
+	r := newRig(t, sharedFreeSWITCH(t))
+	for name := range strings.FieldsSeq(esl.CauseNames) {
+		if name == "NONE" || name == "SUCCESS" {
+			continue // no dialplan can hang up with these
+		}
+		want := esl.FailedDial(name)
+		for _, target := range []routing.Target{{Extension: "cause-" + name}, {Endpoint: "loopback/cause-" + name + "/lab"}} {
+			if end := ended(t, r.link.Dial(t.Context(), target), want.Reason); end.Cause != want || end.Err != nil {
+				t.Errorf("%s: ended with %v, %v, want %v", name, end.Cause, end.Err, want)
+			}
+		}
+	}
+}
+
+// TestEarlyMedia: sound before the answer is no answer.
+func TestEarlyMedia(t *testing.T) {
+	r := newRig(t, sharedFreeSWITCH(t))
+	began := time.Now()
+	leg := r.link.Dial(t.Context(), routing.Target{Extension: "early"})
+	next[bridge.Ringing](t, leg)
+	next[bridge.Answered](t, leg)
+	if took := time.Since(began); took < 600*time.Millisecond {
+		t.Errorf("answered after %v, in the middle of early media", took)
+	}
+	hearTone(t, next[bridge.Media](t, leg).Flow)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, leg, bridge.Normal)
+}
+
 // TestRingsInVain: a phone that rings is told when our caller gives up, and when the time is over.
 func TestRingsInVain(t *testing.T) {
 	r, phone := newPhoneRig(t, lab.PhoneOptions{Answer: lab.RingForever()})
@@ -156,6 +187,7 @@ func TestVariablesArriveAsTheyAre(t *testing.T) {
 	set := maps.Clone(esl.Wilds)
 	set["BAD"] = "two\nlines"
 	set["execute_on_answer"] = "system touch x"
+	set["TGTRUNK_USER_ID"], set["TGTRUNK_USERID"] = "1", "2"
 	for name, target := range map[string]routing.Target{
 		"extension": {Extension: "facts", Variables: set},
 		"endpoint":  {Endpoint: "sofia/internal/alice@" + phone.Addr(), Variables: set},
@@ -168,6 +200,7 @@ func TestVariablesArriveAsTheyAre(t *testing.T) {
 				channel = leg.ID() + "-out"
 			}
 			r.shows(channel, esl.Wilds)
+			r.shows(channel, map[string]string{"TGTRUNK_USER_ID": "1", "TGTRUNK_USERID": "1", "TGTRUNK_LEG": leg.ID()})
 			for _, name := range []string{"BAD", "execute_on_answer"} {
 				if got := r.api("uuid_getvar " + channel + " " + name); got != "_undef_" {
 					t.Errorf("%s is %q", name, got)

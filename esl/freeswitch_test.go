@@ -62,6 +62,9 @@ const testDialplan = `
     <action application="set" data="absolute_codec_string=G722,L16@16000h@20i,opus@48000h,PCMU"/>
     <action application="set" data="tgtrunk_app=far"/><action application="park"/>
   </condition></extension>
+  <extension name="early"><condition field="destination_number" expression="^early$">
+    <action application="pre_answer"/><action application="playback" data="tone_stream://%(700,0,1004)"/><action application="answer"/><action application="echo"/>
+  </condition></extension>
   <extension name="slow"><condition field="destination_number" expression="^slow$">
     <action application="ring_ready"/><action application="sleep" data="500"/><action application="answer"/><action application="echo"/>
   </condition></extension>
@@ -69,6 +72,7 @@ const testDialplan = `
     <action application="answer"/><action application="read" data="4 4 silence_stream://5000 pin 5000 #"/>
     <action application="hash" data="insert/end/pin/${pin}"/><action application="sleep" data="500"/><action application="hangup"/>
   </condition></extension>
+  <extension name="cause"><condition field="destination_number" expression="^cause-(\w+)$"><action application="hangup" data="$1"/></condition></extension>
   <extension name="busy"><condition field="destination_number" expression="^busy$"><action application="hangup" data="USER_BUSY"/></condition></extension>
   <extension name="reject"><condition field="destination_number" expression="^reject$"><action application="hangup" data="CALL_REJECTED"/></condition></extension>
 </context>
