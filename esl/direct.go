@@ -82,7 +82,7 @@ func (d *direct) proceed() {
 	maps.Copy(set, map[string]string{
 		varTransfer: d.at.context,
 		// Those of mod_verto's user, in the place of FreeSWITCH's own.
-		"user_name": "", "domain_name": "",
+		"user_name": "", "domain_name": "", "user_context": "",
 	})
 	v := d.link.verbs()
 	err := v.setVariables(d.setup.ctx, d.audio.channel, set)
