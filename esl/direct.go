@@ -56,7 +56,7 @@ func (out *outbound) enter() *direct {
 func (d *direct) begin() {
 	d.deadline.Reset(d.limit())
 	d.audio.count = 1
-	d.audio.channel = d.id + "-media1"
+	d.audio.channel = d.call()
 	d.link.legs.Own(d.audio.channel, d.leg)
 	here, err := d.link.advertised(d.setup.ctx)
 	if err == nil {
@@ -217,12 +217,15 @@ func (d *direct) over() {
 // fallBack dials as it is done without the extension that parks.
 func (d *direct) fallBack() {
 	d.link.ways.sayNarrow(d.link.opt)
-	d.disown()
-	d.audio.count, d.main = 0, mainChannel{}
+	d.session.forget(d.call())
+	d.main = mainChannel{}
 	out := &outbound{called: d.called}
 	d.role = out
 	out.originate()
 }
+
+// call is the uuid of the channel, also when that is gone.
+func (d *direct) call() string { return d.id + "-media1" }
 
 // disown forgets the channel, which is gone.
 func (d *direct) disown() {
@@ -265,6 +268,7 @@ func (d *direct) expired() {
 
 // release hangs up: what the dialplan rings is cancelled by that.
 func (d *direct) release(ctx context.Context) error {
+	defer d.session.forget(d.call())
 	if d.audio.channel == "" {
 		return nil
 	}
@@ -272,7 +276,6 @@ func (d *direct) release(ctx context.Context) error {
 		// The WebSocket keeps the order: should the invitation still be on its way, this comes after it.
 		_ = d.session.bye(ctx, d.audio.channel)
 	}
-	d.session.forget(d.audio.channel)
 	cause := hangupCause(d.ended.Cause)
 	if !d.wasUp {
 		cause = "ORIGINATOR_CANCEL"
