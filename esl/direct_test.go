@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -50,20 +48,7 @@ func TestWideband(t *testing.T) {
 // widen lets FreeSWITCH take SIP calls with wideband codecs.
 func widen(t *testing.T, fs *freeswitch) {
 	t.Helper()
-	file := filepath.Join(fs.dir, "freeswitch.xml")
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wide := strings.ReplaceAll(string(text), `value="PCMU,PCMA,opus"`, `value="PCMU,PCMA,opus,G722,L16@16000h@20i"`)
-	if err := os.WriteFile(file, []byte(wide), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, command := range []string{"load mod_spandsp", "reloadxml", "sofia profile internal rescan"} {
-		if out, err := fs.api(command); err != nil || strings.Contains(out, "-ERR") {
-			t.Fatal(command, out, err)
-		}
-	}
+	reconfigure(t, fs, `value="PCMU,PCMA,opus"`, `value="PCMU,PCMA,opus,G722,L16@16000h@20i"`)
 }
 
 // TestIntoTheDialplan: all of a call that the dialplan brings to a phone.
