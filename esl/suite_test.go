@@ -27,13 +27,22 @@ func TestSuite(t *testing.T) {
 		goleak.IgnoreAnyFunction("github.com/tgtrunk/tgtrunk/esl.newFakeFS.func2"),
 		goleak.IgnoreAnyFunction("net/http.(*Server).Serve"),
 	}
-	trunktest.Run(t, trunktest.Harness{Open: func(t testing.TB) trunktest.Fixture { return newFakeWorld(t) }, Within: 10 * time.Second, Leaks: ours})
+	for name, direct := range map[string]bool{"to an endpoint": false, "into the dialplan": true} {
+		t.Run(name, func(t *testing.T) {
+			trunktest.Run(t, trunktest.Harness{Open: func(t testing.TB) trunktest.Fixture {
+				w := newFakeWorld(t)
+				w.direct = direct
+				return w
+			}, Within: 10 * time.Second, Leaks: ours})
+		})
+	}
 }
 
 // fakeWorld is a link and the fake it runs towards.
 type fakeWorld struct {
 	*fakeFS
 	link    *Link
+	direct  bool // targets are extensions of the dialplan
 	count   atomic.Int64
 	parties sync.Map // by number
 }
@@ -115,6 +124,9 @@ func (w *fakeWorld) Target(b trunktest.Behaviour) (routing.Target, trunktest.Far
 	}
 	p := w.newParty(b)
 	w.parties.Store(p.number, p)
+	if w.direct {
+		return routing.Target{Extension: p.number}, p, nil
+	}
 	return routing.Target{Endpoint: "fake/" + p.number}, p, nil
 }
 
@@ -178,6 +190,10 @@ func (p *fakeParty) pickUp() {
 	c.answered = true
 	p.answer()
 	p.fs.event("CHANNEL_ANSWER", c)
+	if c.socket != nil {
+		p.fs.vertoAnswer(c)
+		return
+	}
 	p.fs.park(c)
 	c.result("+OK " + c.id)
 }
