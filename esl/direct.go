@@ -54,7 +54,7 @@ func (out *outbound) enter() *direct {
 }
 
 func (d *direct) begin() {
-	d.deadline.Reset(d.limit())
+	d.deadline.Reset(2 * d.link.opt.RequestTimeout) // to reach the extension that parks
 	d.audio.count = 1
 	d.audio.channel = d.call()
 	d.link.legs.Own(d.audio.channel, d.leg)
@@ -78,6 +78,7 @@ func (d *direct) begin() {
 // proceed sends the parked channel into the dialplan, with all that it is to know.
 func (d *direct) proceed() {
 	d.parked = true
+	d.deadline.Reset(d.limit())
 	set := d.variables()
 	maps.Copy(set, map[string]string{
 		varTransfer: d.at.context,

@@ -152,7 +152,7 @@ func (o Options) check() error {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
 	}
 	for _, name := range o.Variables {
-		if !validVariable(name) {
+		if !readable(name) {
 			report("variable %q: want the name of a channel variable", name)
 		}
 	}
