@@ -132,8 +132,7 @@ func (d *desk) dialAlice(to routing.Target, prepare func(*speaker)) *conversatio
 	d.t.Helper()
 	to.Timeout, to.Caller = 10*time.Second, routing.Party{Number: "+4930123", Name: "Zoë"}
 	talk := &conversation{desk: d, leg: d.link.Dial(d.t.Context(), to)}
-	next[bridge.Ringing](d.t, talk.leg)
-	next[bridge.Answered](d.t, talk.leg)
+	answered(d.t, talk.leg)
 	c, err := d.alice.NextCall(soon(d.t))
 	if err != nil {
 		d.t.Fatal(err)

@@ -30,6 +30,26 @@ func awaitMedia(t testing.TB, leg bridge.Leg) media.Flow {
 	}
 }
 
+// answered waits for the answer. A phone that answers at once may be heard to answer before it is heard to ring: the two
+// come by different sockets.
+func answered(t testing.TB, leg bridge.Leg) {
+	t.Helper()
+	for {
+		select {
+		case e := <-leg.Events():
+			switch e.(type) {
+			case bridge.Ringing:
+			case bridge.Answered:
+				return
+			default:
+				t.Fatalf("event %#v, want an answer", e)
+			}
+		case <-time.After(15 * time.Second):
+			t.Fatal("no answer comes")
+		}
+	}
+}
+
 // bridgedWith is the uuid of the channel that the media channel of a leg is bridged with.
 func bridgedWith(r *rig, leg bridge.Leg) string {
 	return r.api("uuid_getvar " + leg.ID() + "-media1 bridge_uuid")
