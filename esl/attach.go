@@ -15,6 +15,7 @@ type audio struct {
 	channel string // of the media channel, "" before it exists and after it has gone
 	count   int    // of the media channels there were
 	broken  bool   // the way for audio broke down
+	told    bool   // the call knows that there is audio
 	flow    media.Flow
 }
 
@@ -50,6 +51,13 @@ func (l *leg) openAudio() error {
 	return l.bridge(ctx)
 }
 
+// varMixCodecs makes a bridge offer the profile's codecs besides the one of the channel that calls. Without it a phone that
+// is called from our channels is offered their L16 alone, and refuses (switch_core_media_prepare_codecs).
+const varMixCodecs = "media_mix_inbound_outbound_codecs"
+
+// varExport names the variables that a channel hands on to those it calls.
+const varExport = "export_vars"
+
 // varTransfer is the context in which a transfer looks for its target, whatever the transferred channel's own is.
 const varTransfer = "force_transfer_context"
 
@@ -61,7 +69,8 @@ func (l *leg) bridge(ctx context.Context) error {
 	}
 	v := l.link.verbs()
 	// A party who transfers the call leaves the media channel to run the target, in whose own context there is none.
-	if err := v.setVariables(ctx, l.audio.channel, map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id}); err != nil {
+	set := map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id, varMixCodecs: "true", varExport: varMixCodecs}
+	if err := v.setVariables(ctx, l.audio.channel, set); err != nil {
 		return err
 	}
 	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
@@ -82,7 +91,8 @@ func (l *leg) connected() {
 	l.state = up
 	l.main.parked = false
 	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
-	if l.audio.count == 1 {
+	if !l.audio.told {
+		l.audio.told = true
 		l.emit(bridge.Answered{})
 	}
 	l.emit(bridge.Media{Flow: l.audio.flow})

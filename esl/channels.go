@@ -14,6 +14,7 @@ type mainChannel struct {
 	codec  string // its read codec, as FreeSWITCH names it
 	dials  string // dialplan context that its transfers go to
 	cause  string // of its end
+	placed bool   // we have dialled it
 	parked bool   // it is parked, as it is when its media channel has gone
 	took   int    // event.profile of the way on which it came to us
 }
@@ -25,9 +26,9 @@ func (l *leg) event(e event) {
 	case e.id == l.main.id:
 		l.mainEvent(e)
 	case e.id == l.audio.channel:
-		l.mediaEvent(e)
+		l.role.mediaEvent(e)
 	case e.other == l.audio.channel:
-		l.peerEvent(e)
+		l.role.peerEvent(e)
 	}
 }
 
@@ -109,7 +110,11 @@ func (m *mainChannel) note(e event) {
 		m.codec = codec
 	}
 	dials := e.variable(varTransfer)
-	if dials == "" {
+	switch {
+	case dials != "":
+	case m.placed: // the context of a channel that is dialled from outside any dialplan is "default", whoever it is
+		dials = e.variable("user_context")
+	default:
 		dials = e.header["Caller-Context"]
 	}
 	if validContext(dials) {

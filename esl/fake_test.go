@@ -200,12 +200,14 @@ func (c *fakeChannel) facts() map[string]any {
 	return e
 }
 
-var originatePattern = regexp.MustCompile(`^originate \{(.*)\}fake/(\S+) &park\(\)$`)
+var originatePattern = regexp.MustCompile(`^\{(.*)\}fake/(\S+)$`)
 
 // api runs a command.
 func (f *fakeFS) api(line string) string {
-	if m := originatePattern.FindStringSubmatch(line); m != nil {
-		return f.originate(m[1], m[2])
+	if words := separate(line, ' ', 10); len(words) == 3 && words[0] == "originate" && words[2] == "&park()" {
+		if m := originatePattern.FindStringSubmatch(words[1]); m != nil {
+			return f.originate(m[1], m[2])
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,7 +243,7 @@ func (f *fakeFS) api(line string) string {
 func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
 	switch verb {
 	case "uuid_setvar_multi":
-		for pair := range strings.SplitSeq(rest, ";") {
+		for _, pair := range separate(rest, ';', 64) {
 			name, value, _ := strings.Cut(pair, "=")
 			c.vars[name] = value
 			if value == "" {
@@ -273,7 +275,15 @@ func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
 		f.event("CHANNEL_BRIDGE", c)
 	case "uuid_kill":
 		f.hangup(c, rest)
-	case "uuid_transfer", "uuid_recv_dtmf":
+	case "uuid_transfer":
+		number, _, _ := strings.Cut(rest, " ")
+		if c.party = f.calls(number); c.party == nil {
+			f.hangup(c, "NO_ROUTE_DESTINATION")
+			break
+		}
+		c.parked = false
+		c.party.called(f, c)
+	case "uuid_recv_dtmf":
 	}
 	return "+OK\n"
 }
@@ -292,6 +302,9 @@ func (f *fakeFS) hangup(c *fakeChannel, cause string) {
 	f.event("CHANNEL_HANGUP_COMPLETE", c, "Hangup-Cause", cause)
 	c.party.hangUp()
 	c.result("-ERR " + cause)
+	if _, open := f.sockets[c.socket]; open {
+		c.tell("verto.bye", "cause", cause)
+	}
 	if other := f.channels[c.bridged]; other != nil {
 		other.bridged = ""
 		if other.vars["park_after_bridge"] == "true" {
@@ -313,8 +326,10 @@ func (c *fakeChannel) result(text string) {
 // originate makes a channel and waits for its answer.
 func (f *fakeFS) originate(set, number string) string {
 	vars := map[string]string{}
-	for _, m := range regexp.MustCompile(`([\w-]+)='([^']*)'`).FindAllStringSubmatch(set, -1) {
-		vars[m[1]] = m[2]
+	for _, pair := range separate(set, ',', 1024) {
+		if words := separate(pair, '=', 2); len(words) == 2 {
+			vars[words[0]] = words[1]
+		}
 	}
 	f.mu.Lock()
 	party := f.calls(number)
@@ -362,6 +377,18 @@ func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// vertoAnswer tells the WebSocket of a channel that it is answered. f.mu is held.
+func (f *fakeFS) vertoAnswer(c *fakeChannel) {
+	f.ports++
+	c.tell("verto.answer", "sdp", fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports))
+}
+
+// tell sends a message of mod_verto about a channel. fakeFS.mu is held.
+func (c *fakeChannel) tell(method, name, value string) {
+	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": map[string]string{"callID": c.id, name: value}})
+	_ = c.socket.Write(context.Background(), websocket.MessageText, text)
+}
+
 func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 	var m struct {
 		ID     int64  `json:"id"`
@@ -371,6 +398,7 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 			SDP          string `json:"sdp"`
 			DialogParams struct {
 				CallID      string `json:"callID"`
+				Destination string `json:"destination_number"`
 				RecoverCall *bool  `json:"recoverCall"`
 			} `json:"dialogParams"`
 		} `json:"params"`
@@ -392,13 +420,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		if m.Params.DialogParams.RecoverCall == nil || *m.Params.DialogParams.RecoverCall || f.closed {
 			return
 		}
-		c := &fakeChannel{id: call, vars: map[string]string{}, answered: true, socket: conn}
+		c := &fakeChannel{id: call, vars: map[string]string{}, answered: m.Params.DialogParams.Destination != defaultDial, socket: conn}
 		f.channels[call] = c
 		f.park(c)
-		f.ports++
-		sdp := fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports)
-		text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "verto.answer", "params": map[string]string{"callID": call, "sdp": sdp}})
-		reply(string(text))
+		if c.answered {
+			f.vertoAnswer(c)
+		}
 	case "verto.bye":
 		if c := f.channels[call]; c != nil {
 			f.hangup(c, "NORMAL_CLEARING")

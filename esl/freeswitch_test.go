@@ -75,6 +75,13 @@ const testDialplan = `
     <action application="hash" data="insert/end/facts/${caller_id_number}:${caller_id_name}:${TGTRUNK_USER_ID}:${TGTRUNK_NAME}:${COLOUR}"/>
     <action application="ring_ready"/><action application="sleep" data="200"/><action application="answer"/><action application="park"/>
   </condition></extension>
+  <extension name="far end"><condition field="destination_number" expression="^wide$">
+    <action application="set" data="absolute_codec_string=G722,L16@16000h@20i,opus@48000h,PCMU"/>
+    <action application="set" data="tgtrunk_app=far"/><action application="park"/>
+  </condition></extension>
+  <extension name="early"><condition field="destination_number" expression="^early$">
+    <action application="pre_answer"/><action application="playback" data="tone_stream://%(700,0,1004)"/><action application="answer"/><action application="echo"/>
+  </condition></extension>
   <extension name="slow"><condition field="destination_number" expression="^slow$">
     <action application="ring_ready"/><action application="sleep" data="500"/><action application="answer"/><action application="echo"/>
   </condition></extension>
@@ -82,9 +89,16 @@ const testDialplan = `
     <action application="answer"/><action application="read" data="4 4 silence_stream://5000 pin 5000 #"/>
     <action application="hash" data="insert/end/pin/${pin}"/><action application="sleep" data="500"/><action application="hangup"/>
   </condition></extension>
+  <extension name="cause"><condition field="destination_number" expression="^cause-(\w+)$"><action application="hangup" data="$1"/></condition></extension>
   <extension name="busy"><condition field="destination_number" expression="^busy$"><action application="hangup" data="USER_BUSY"/></condition></extension>
   <extension name="reject"><condition field="destination_number" expression="^reject$"><action application="hangup" data="CALL_REJECTED"/></condition></extension>
 </context>
+<context name="wide"><extension name="wide"><condition field="destination_number" expression="^(G722|L16|opus|PCMU)$">
+  <action application="bridge" data="[absolute_codec_string=${wide_codec}]sofia/internal/wide@127.0.0.1:${wide_port}"/>
+</condition></extension></context>
+<context name="forward"><extension name="forward"><condition field="destination_number" expression="^(.+)$">
+  <action application="transfer" data="*$1 XML to-telegram"/>
+</condition></extension></context>
 <context name="in"><extension name="in"><condition field="destination_number" expression="^(.+)$">
   <action application="set" data="tgtrunk_app=tgtrunk"/>
   <action application="set" data="tgtrunk_dialled=$1"/>
@@ -105,12 +119,14 @@ const testConfig = `<?xml version="1.0"?>
  <configuration name="modules.conf"><modules>
   <load module="mod_logfile"/><load module="mod_event_socket"/><load module="mod_commands"/><load module="mod_dptools"/>
   <load module="mod_hash"/><load module="mod_dialplan_xml"/><load module="mod_loopback"/><load module="mod_rtc"/>
-  <load module="mod_sofia"/><load module="mod_opus"/><load module="mod_sndfile"/><load module="mod_tone_stream"/>@VERTO_MODULE@
+  <load module="mod_sofia"/><load module="mod_opus"/><load module="mod_sndfile"/><load module="mod_tone_stream"/>
+  <load module="mod_conference"/>@VERTO_MODULE@
  </modules></configuration>
  <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings><param name="logfile" value="@DIR@/freeswitch.log"/></settings><mappings><map name="all" value="debug,info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
  @EVENT_SOCKET@
  @VERTO@
  <configuration name="switch.conf"><settings><param name="max-sessions" value="1000"/><param name="sessions-per-second" value="200"/><param name="loglevel" value="debug"/><param name="rtp-start-port" value="@RTP@00"/><param name="rtp-end-port" value="@RTP@98"/><param name="dump-cores" value="no"/></settings></configuration>
+ @CONFERENCE@
  <configuration name="timezones.conf"><timezones/></configuration>
  <configuration name="acl.conf"><network-lists/></configuration>
  <configuration name="hash.conf"><remotes/></configuration>
@@ -211,11 +227,11 @@ func (fs *freeswitch) configure() error {
 	if fs.verto {
 		module = `<load module="mod_verto"/>`
 	}
-	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
+	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@CONFERENCE@", featureConference, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
 		// Two of them bind the same port without complaint, and take each other's audio.
 		"@RTP@", fmt.Sprint(310+instances.Add(1)), "@EVENT_SOCKET@", read("autoload_configs/event_socket.conf.xml"), "@VERTO@", read("autoload_configs/verto.conf.xml"),
 		"@DIRECTORY@", read("directory/tgtrunk.xml"),
-		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
+		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.Replace(strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)), `<context name="lab">`, `<context name="lab">`+strings.ReplaceAll(featureDialplan, "@DIR@", fs.dir), 1),
 	).Replace(testConfig)
 	return os.WriteFile(filepath.Join(fs.dir, "freeswitch.xml"), []byte(text), 0o600)
 }

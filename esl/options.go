@@ -24,6 +24,10 @@ type Options struct {
 	Socket   SocketOptions // the other way in, from the dialplan's socket application; off by default
 	Media    MediaOptions  // how audio travels
 
+	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables). Those that a channel has come
+	// with its event; another one, which may be a global variable, is a command a call.
+	Variables []string
+
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
 	RequestTimeout time.Duration // deadline of every command to FreeSWITCH; default 5 s
@@ -36,6 +40,9 @@ type VertoOptions struct {
 	Login     string // user@domain of the directory
 	Password  string // its password
 	Extension string // in the profile's context, answers and parks; default "tgtrunk-media"
+	// DialExtension is in the profile's context and parks without an answer: where calls into the dialplan begin.
+	// Default "tgtrunk-dial". Where there is none they go through a loopback channel, at 8 kHz.
+	DialExtension string
 }
 
 // SocketOptions is where the dialplan's socket application finds us.
@@ -80,6 +87,7 @@ const (
 	defaultApp            = "tgtrunk"
 	defaultContext        = "from-telegram"
 	defaultMedia          = "tgtrunk-media"
+	defaultDial           = "tgtrunk-dial"
 	defaultDialTimeout    = 60 * time.Second
 	defaultRequestTimeout = 5 * time.Second
 )
@@ -98,6 +106,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.DialTimeout, defaultDialTimeout)
 	orDefault(&o.RequestTimeout, defaultRequestTimeout)
 	orDefault(&o.Verto.Extension, defaultMedia)
+	orDefault(&o.Verto.DialExtension, defaultDial)
 	orDefault(&o.Media.Codec, CodecAuto)
 	u := &o.Media.Unicast
 	orDefault(&u.Extension, defaultMedia)
@@ -142,6 +151,11 @@ func (o Options) check() error {
 	if !validContext(o.Context) {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
 	}
+	for _, name := range o.Variables {
+		if !readable(name) {
+			report("variable %q: want the name of a channel variable", name)
+		}
+	}
 	if o.DialTimeout < time.Second {
 		report("dial timeout %v: want at least 1s", o.DialTimeout)
 	}
@@ -184,8 +198,10 @@ func (o Options) checkVerto(report func(string, ...any)) {
 	if v.Password == "" {
 		report("verto password is empty")
 	}
-	if !validExtension(v.Extension) {
-		report("verto extension %q: want an extension of the profile's context", v.Extension)
+	for _, extension := range []string{v.Extension, v.DialExtension} {
+		if !validExtension(extension) {
+			report("verto extension %q: want an extension of the profile's context", extension)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ type (
 	ringOrder   struct{}
 	answerOrder struct{}
 	digitOrder  struct{ digit byte }
+	factsOrder  struct{ variables map[string]string }
 	hangupOrder struct{ cause bridge.Cause }
 	// closingOrder ends the leg for a reason of the link's own: a leg that is up ends normally where err is nil.
 	closingOrder struct {
@@ -24,4 +25,6 @@ type (
 		event event
 		again func()
 	}
+	// vertoSaid is a message of mod_verto about the leg's media channel.
+	vertoSaid struct{ message vertoMessage }
 )

@@ -17,13 +17,22 @@ type speaker struct {
 	quit chan struct{}
 	idle sync.WaitGroup
 
+	opus *media.OpusDecoder // of a flow of Opus; hear's
+	tap  func(sent bool, payload []byte)
+
 	mu  sync.Mutex
 	pcm []int16
 }
 
-// speak starts to play a tone of hz into a flow of G.711 or L16; 0 is silence.
-func speak(t testing.TB, flow media.Flow, hz float64) *speaker {
+// speak starts to play a tone of hz into a flow; 0 is silence.
+func speak(t testing.TB, flow media.Flow, hz float64) *speaker { return speakWith(t, flow, hz, nil) }
+
+// speakWith is speak with something to do before the first packet.
+func speakWith(t testing.TB, flow media.Flow, hz float64, prepare func(*speaker)) *speaker {
 	s := &speaker{flow: flow, rate: flow.Format().Rate, quit: make(chan struct{})}
+	if prepare != nil {
+		prepare(s)
+	}
 	flow.Attach(media.SinkFunc(s.hear))
 	s.idle.Go(func() { s.play(hz) })
 	t.Cleanup(s.stop)
@@ -54,6 +63,9 @@ func (s *speaker) play(hz float64) {
 		encode = media.EncodeALaw
 	case media.L16:
 		encode, payload = media.EncodeL16, make([]byte, 2*len(pcm))
+	case media.Opus:
+		s.playOpus(sine)
+		return
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -71,6 +83,10 @@ func (s *speaker) play(hz float64) {
 }
 
 func (s *speaker) hear(p *media.Packet) {
+	if s.flow.Format().Codec == media.Opus {
+		s.hearOpus(p)
+		return
+	}
 	n, decode := len(p.Payload), media.DecodeULaw
 	switch s.flow.Format().Codec {
 	case media.PCMA:

@@ -40,7 +40,9 @@ type Audio struct {
 	remote    netip.AddrPort
 	payload   uint8
 	event     uint8
+	opus      opusCoding
 	sender    bool // the sending goroutine runs
+	tap       func(sent bool, payload []byte)
 	sending   sending
 	sine      *tone.Sine
 	digitsOut digitSender
@@ -74,10 +76,21 @@ func openAudio() (*Audio, error) {
 func (a *Audio) local() netip.AddrPort { return a.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 // connect says where to send, as a session description told.
-func (a *Audio) connect(remote netip.AddrPort, payload, event uint8) {
+func (a *Audio) connect(remote netip.AddrPort, payload, event, opus uint8) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.remote, a.payload, a.event = remote, payload, event
+	if opus != 0 && opus == payload {
+		return a.opus.use(opus)
+	}
+	return nil
+}
+
+// Tap lets f see the payload of every audio packet as it is on the wire. f does not block and keeps nothing.
+func (a *Audio) Tap(f func(sent bool, payload []byte)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tap = f
 }
 
 // start begins to send a packet every 20 ms. Repeated calls do nothing.
@@ -277,11 +290,19 @@ func (a *Audio) take(p rtpPacket, pcm []int16, now time.Time) {
 	if p.ssrc != a.ssrc && a.stats.PacketsReceived > 0 {
 		a.reception.Restart()
 	}
+	samples := len(p.data)
 	switch {
 	case p.payload == payloadULaw && len(p.data) > 0:
 		media.DecodeULaw(pcm[:len(p.data)], p.data)
 	case p.payload == payloadALaw && len(p.data) > 0:
 		media.DecodeALaw(pcm[:len(p.data)], p.data)
+	case p.payload == a.opus.payload && p.payload != 0 && len(p.data) > 0:
+		n, err := a.opus.decoder.Decode(p.data, pcm)
+		if err != nil {
+			a.stats.Strangers++
+			return
+		}
+		samples, p.timestamp = n, a.opus.clock(p)
 	case a.event != 0 && p.payload == a.event:
 		a.ssrc = p.ssrc
 		a.stats.PacketsReceived++
@@ -302,7 +323,10 @@ func (a *Audio) take(p rtpPacket, pcm []int16, now time.Time) {
 		a.stats.FirstReceived = now
 	}
 	if a.reception.Receive(p.sequence, p.timestamp, now) {
-		a.recorder.write(p, pcm[:len(p.data)], now)
+		a.recorder.write(p, pcm[:samples], now)
+	}
+	if a.tap != nil {
+		a.tap(false, p.data)
 	}
 }
 
@@ -357,11 +381,20 @@ func (a *Audio) sendFrame(pcm []int16, law, packet []byte, first bool) {
 		return
 	} else {
 		p.payload, p.data, p.marker = a.payload, law, first
-		if a.payload == payloadALaw {
-			media.EncodeALaw(law, pcm)
-		} else {
+		switch a.payload {
+		case payloadULaw:
 			media.EncodeULaw(law, pcm)
+		case payloadALaw:
+			media.EncodeALaw(law, pcm)
+		default:
+			p.data = a.opus.encode(pcm)
 		}
+		if a.tap != nil {
+			a.tap(true, p.data)
+		}
+	}
+	if a.payload == a.opus.payload && a.payload != 0 {
+		p.timestamp *= opusRate / sampleRate
 	}
 	a.out.sequence++
 	now := time.Now() // before the packet leaves: its echo comes back within the same call

@@ -33,7 +33,7 @@ type PhoneOptions struct {
 	Name    string        // the endpoint's name in Asterisk
 	Port    int           // UDP port on loopback, as in SIPEndpoint.ContactPort; 0 takes a free one
 	Server  string        // Asterisk's SIPAddr, needed to place calls; SetServer gives it later
-	Codecs  []media.Codec // PCMU, PCMA in order of preference; default both
+	Codecs  []media.Codec // PCMU, PCMA, Opus in order of preference; default the first two
 	Tone    float64       // Hz it plays in every call from the answer on; 0 plays silence
 	Answer  Behaviour     // what it does with incoming calls; default: answer at once
 	Headers []sip.Header  // more headers for every INVITE it sends
@@ -177,7 +177,8 @@ func (p *Phone) serve() error {
 	server.OnCancel(func(req *sip.Request, tx sip.ServerTransaction) { // of a call that has gone
 		respond(req, tx, sip.StatusCallTransactionDoesNotExists, "Call Does Not Exist")
 	})
-	for _, method := range []sip.RequestMethod{sip.OPTIONS, sip.INFO, sip.UPDATE, sip.MESSAGE} {
+	server.OnUpdate(p.onUpdate)
+	for _, method := range []sip.RequestMethod{sip.OPTIONS, sip.INFO, sip.MESSAGE} {
 		server.OnRequest(method, func(req *sip.Request, tx sip.ServerTransaction) { respond(req, tx, sip.StatusOK, "OK") })
 	}
 	socket := &announcedConn{UDPConn: p.conn, reading: make(chan struct{})}
@@ -241,6 +242,14 @@ func (p *Phone) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 	if c := p.find(req); c != nil {
 		c.notified(req)
 	}
+}
+
+// onUpdate takes who is at the other end now (RFC 3325 P-Asserted-Identity in an UPDATE).
+func (p *Phone) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
+	if c := p.find(req); c != nil {
+		c.show(req)
+	}
+	respond(req, tx, sip.StatusOK, "OK")
 }
 
 func (p *Phone) find(req *sip.Request) *PhoneCall {

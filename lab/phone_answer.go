@@ -130,12 +130,15 @@ func (c *PhoneCall) accept(remote session) error {
 	}
 	c.mu.Lock()
 	c.local.payloads, c.local.event, c.local.direction = []uint8{payload}, remote.event, remote.direction.mirror()
+	c.local.opus = remote.opus
 	body := c.local.build()
 	c.mu.Unlock()
 	if err := c.begin(remote); err != nil {
 		return err
 	}
-	if err := c.server.RespondSDP(body); err != nil && c.server.LoadState() != sip.DialogStateEnded {
+	headers := []sip.Header{sip.NewHeader("Content-Type", "application/sdp"), sip.NewHeader("Allow", allowed)}
+	err := c.server.Respond(sip.StatusOK, "OK", body, headers...)
+	if err != nil && c.server.LoadState() != sip.DialogStateEnded {
 		return fmt.Errorf("answer: %w", err)
 	}
 	close(c.answered)

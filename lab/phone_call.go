@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +70,7 @@ type PhoneCall struct {
 	outcome Outcome   // guarded by mu
 	local   session   // guarded by mu; our session description
 	holding direction // guarded by mu; what the other side said last
+	shown   []Display // guarded by mu; identities the other side has asserted since the INVITE, the newest last
 }
 
 func newPhoneCall(p *Phone, id string, audio *Audio) *PhoneCall {
@@ -76,7 +78,7 @@ func newPhoneCall(p *Phone, id string, audio *Audio) *PhoneCall {
 		phone: p, id: id, audio: audio, hangup: make(chan struct{}), answered: make(chan struct{}), over: make(chan struct{}),
 		transfer: make(chan int, 1),
 		outcome:  Outcome{Began: time.Now()},
-		local:    session{addr: audio.local(), payloads: p.payloads(), event: payloadEvent, direction: sendRecv},
+		local:    session{addr: audio.local(), payloads: p.payloads(), event: payloadEvent, opus: payloadOpus, direction: sendRecv},
 		holding:  sendRecv,
 	}
 	if p.options.Tone > 0 {
@@ -183,7 +185,9 @@ func (c *PhoneCall) begin(remote session) error {
 	if !ok {
 		return errNoCodec
 	}
-	c.audio.connect(remote.addr, payload, remote.event)
+	if err := c.audio.connect(remote.addr, payload, remote.event, remote.opus); err != nil {
+		return err
+	}
 	c.audio.start()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,10 +201,14 @@ var errNoCodec = errors.New("no common codec")
 // agree picks the first of our payload types that the other side has too.
 func (c *PhoneCall) agree(remote session) (payload uint8, ok bool) {
 	for _, ours := range c.phone.payloads() {
-		for _, theirs := range remote.payloads {
-			if ours == theirs {
-				return ours, true
+		if ours == payloadOpus {
+			if remote.opus == 0 {
+				continue
 			}
+			ours = remote.opus
+		}
+		if slices.Contains(remote.payloads, ours) {
+			return ours, true
 		}
 	}
 	return 0, false

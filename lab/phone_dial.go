@@ -14,6 +14,9 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
+// allowed are the methods a phone takes, as its Allow header says.
+const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, UPDATE, REFER"
+
 // CallOptions describe the caller of one call.
 type CallOptions struct {
 	FromNumber string       // default: the phone's name
@@ -76,7 +79,7 @@ func (p *Phone) newInvite(number string, o CallOptions) (*sip.Request, error) {
 	invite.AppendHeader(from)
 	invite.AppendHeader(&callID)
 	invite.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
-	invite.AppendHeader(sip.NewHeader("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, UPDATE, REFER"))
+	invite.AppendHeader(sip.NewHeader("Allow", allowed))
 	invite.AppendHeader(sip.NewHeader(phoneHeader, p.options.Name))
 	for _, h := range append(p.options.Headers, o.Headers...) {
 		invite.AppendHeader(h)
@@ -172,6 +175,7 @@ func newCancel(invite *sip.Request) *sip.Request {
 // note writes a response into the outcome. Early media is heard from here on.
 func (c *PhoneCall) note(res *sip.Response) {
 	now := time.Now()
+	c.show(res)
 	c.update(func(o *Outcome) {
 		first := func(t *time.Time) {
 			if t.IsZero() {

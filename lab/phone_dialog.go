@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"slices"
 
 	"github.com/emiago/sipgo/sip"
 )
@@ -43,8 +45,51 @@ func (c *PhoneCall) Hold(ctx context.Context, on bool) error {
 func (c *PhoneCall) Transfer(ctx context.Context, number string) error {
 	target := c.target()
 	target.User = userPart(number)
+	return c.refer(ctx, "<"+target.String()+">")
+}
+
+// TransferTo connects the other sides of this call and of a second one, which its phone has with somebody else
+// (attended transfer: REFER with Replaces, RFC 3891), waits for the outcome and hangs both up when it worked.
+func (c *PhoneCall) TransferTo(ctx context.Context, other *PhoneCall) error {
+	remote, local, err := other.tags()
+	if err != nil {
+		return fmt.Errorf("transfer: %w", err)
+	}
+	replaces := url.QueryEscape(other.id + ";to-tag=" + remote + ";from-tag=" + local)
+	target := other.target()
+	if err := c.refer(ctx, "<"+target.String()+"?Replaces="+replaces+">"); err != nil {
+		return err
+	}
+	other.Hangup()
+	return nil
+}
+
+// tags are those that tell the two ends of the dialog apart.
+func (c *PhoneCall) tags() (remote, local string, err error) {
+	client, server := c.dialog()
+	var request *sip.Request
+	var response *sip.Response
+	switch {
+	case client != nil:
+		request, response = client.InviteRequest, client.InviteResponse
+	case server != nil:
+		request, response = server.InviteRequest, server.InviteResponse
+	}
+	if request == nil || response == nil {
+		return "", "", errNotAnswered
+	}
+	caller, _ := request.From().Params.Get("tag")
+	called, _ := response.To().Params.Get("tag")
+	if client != nil {
+		return called, caller, nil
+	}
+	return caller, called, nil
+}
+
+// refer sends a REFER and waits for what becomes of it.
+func (c *PhoneCall) refer(ctx context.Context, to string) error {
 	req := sip.NewRequest(sip.REFER, c.target())
-	req.AppendHeader(sip.NewHeader("Refer-To", "<"+target.String()+">"))
+	req.AppendHeader(sip.NewHeader("Refer-To", to))
 	res, err := c.do(ctx, req)
 	if err != nil {
 		return fmt.Errorf("transfer: %w", err)
@@ -109,6 +154,7 @@ func (c *PhoneCall) do(ctx context.Context, req *sip.Request) (*sip.Response, er
 
 // reinvited answers a re-INVITE of the other side: it may move its audio, or hold.
 func (c *PhoneCall) reinvited(req *sip.Request, tx sip.ServerTransaction) {
+	c.show(req)
 	c.mu.Lock()
 	local := c.local
 	c.mu.Unlock()
@@ -119,8 +165,12 @@ func (c *PhoneCall) reinvited(req *sip.Request, tx sip.ServerTransaction) {
 			respond(req, tx, sip.StatusNotAcceptableHere, "Not Acceptable Here")
 			return
 		}
-		c.audio.connect(remote.addr, payload, remote.event)
+		if err := c.audio.connect(remote.addr, payload, remote.event, remote.opus); err != nil {
+			respond(req, tx, sip.StatusNotAcceptableHere, "Not Acceptable Here")
+			return
+		}
 		local.payloads, local.event, local.direction = []uint8{payload}, remote.event, remote.direction.mirror()
+		local.opus = remote.opus
 		c.mu.Lock()
 		c.local, c.holding = local, remote.direction
 		c.mu.Unlock()
@@ -128,4 +178,31 @@ func (c *PhoneCall) reinvited(req *sip.Request, tx sip.ServerTransaction) {
 	res := sip.NewSDPResponseFromRequest(req, local.build())
 	res.AppendHeader(&c.phone.dialogs.ContactHDR)
 	_ = tx.Respond(res) // a lost answer is asked for again
+}
+
+// Display is the name and number of somebody, as a phone shows them.
+type Display struct{ Name, Number string }
+
+// Shown returns whom the other side has said to be since the INVITE, the newest last: P-Asserted-Identity (RFC 3325) of
+// its answer, of an UPDATE or of a re-INVITE.
+func (c *PhoneCall) Shown() []Display {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.shown)
+}
+
+// show notes the identity that a message asserts, if it does.
+func (c *PhoneCall) show(m interface{ GetHeader(name string) sip.Header }) {
+	h := m.GetHeader("P-Asserted-Identity")
+	if h == nil {
+		return
+	}
+	var uri sip.Uri
+	name, err := sip.ParseAddressValue(h.Value(), &uri, nil)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shown = append(c.shown, Display{Name: name, Number: uri.User})
 }

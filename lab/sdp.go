@@ -15,6 +15,7 @@ const (
 	payloadULaw  = 0
 	payloadALaw  = 8
 	payloadEvent = 101
+	payloadOpus  = 107 // that this phone offers; the other side may have another
 )
 
 // direction is the media direction of RFC 4566 §6, as its sender sees it.
@@ -43,6 +44,7 @@ type session struct {
 	addr      netip.AddrPort
 	payloads  []uint8 // in order of preference, RFC 4733 events left out
 	event     uint8   // payload type of RFC 4733 events at 8 kHz; 0 means none
+	opus      uint8   // payload type of Opus (RFC 7587); 0 means none
 	direction direction
 }
 
@@ -97,8 +99,13 @@ func (s *session) attribute(value string) {
 	}
 	if m, ok := strings.CutPrefix(value, "rtpmap:"); ok {
 		number, name, _ := strings.Cut(m, " ")
-		if p, err := strconv.ParseUint(number, 10, 7); err == nil && strings.EqualFold(name, "telephone-event/8000") {
+		p, err := strconv.ParseUint(number, 10, 7)
+		switch {
+		case err != nil:
+		case strings.EqualFold(name, "telephone-event/8000"):
 			s.event = uint8(p)
+		case strings.EqualFold(name, "opus/48000/2"):
+			s.opus = uint8(p)
 		}
 	}
 }
@@ -135,6 +142,10 @@ func (s session) build() []byte {
 	}
 	b.WriteString("\r\n")
 	for _, p := range s.payloads {
+		if p == s.opus && p != payloadULaw {
+			fmt.Fprintf(&b, "a=rtpmap:%d opus/48000/2\r\n", p)
+			continue
+		}
 		fmt.Fprintf(&b, "a=rtpmap:%d %s/8000\r\n", p, codecOf(p))
 	}
 	if s.event != 0 {
@@ -152,8 +163,11 @@ func codecOf(payload uint8) media.Codec {
 }
 
 func payloadOf(c media.Codec) uint8 {
-	if c == media.PCMA {
+	switch c {
+	case media.PCMA:
 		return payloadALaw
+	case media.Opus:
+		return payloadOpus
 	}
 	return payloadULaw
 }

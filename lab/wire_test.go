@@ -17,17 +17,21 @@ func TestParseSession(t *testing.T) {
 		"asterisk": {
 			"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=Asterisk\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n" +
 				"a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n",
-			session{at, []uint8{0, 8}, 101, sendRecv},
+			session{addr: at, payloads: []uint8{0, 8}, event: 101, direction: sendRecv},
+		},
+		"opus under another payload type": {
+			"c=IN IP4 127.0.0.1\nm=audio 4000 RTP/AVP 98 8\na=rtpmap:98 OPUS/48000/2\na=sendrecv\n",
+			session{addr: at, payloads: []uint8{98, 8}, opus: 98, direction: sendRecv},
 		},
 		"line feeds only, hold, event of 48 kHz": {
 			"c=IN IP4 127.0.0.1\nm=audio 4000 RTP/AVP 8 96 97\na=rtpmap:96 telephone-event/48000\na=rtpmap:97 Telephone-Event/8000\na=sendonly\n",
-			session{at, []uint8{8, 96}, 97, sendOnly},
+			session{addr: at, payloads: []uint8{8, 96}, event: 97, direction: sendOnly},
 		},
 		"address of the stream, video after it": {
 			"c=IN IP4 10.0.0.1\nm=audio 4000 RTP/AVP 0\nc=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 99\nc=IN IP4 10.9.9.9\na=inactive\n",
-			session{at, []uint8{0}, 0, sendRecv},
+			session{addr: at, payloads: []uint8{0}, direction: sendRecv},
 		},
-		"video before it": {"c=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 99\nm=audio 4000 RTP/AVP 0\n", session{at, []uint8{0}, 0, sendRecv}},
+		"video before it": {"c=IN IP4 127.0.0.1\nm=video 5000 RTP/AVP 99\nm=audio 4000 RTP/AVP 0\n", session{addr: at, payloads: []uint8{0}, direction: sendRecv}},
 	} {
 		got, err := parseSession([]byte(test.body))
 		if err != nil || !reflect.DeepEqual(got, test.want) {
