@@ -85,7 +85,7 @@ const orphanTimeout = "30:NORMAL_TEMPORARY_FAILURE"
 func (l *leg) connected() {
 	l.deadline.Stop()
 	l.state = up
-	l.main.parked = false
+	l.main.parked, l.main.bridged, l.main.joined = false, true, true
 	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
 	if l.audio.count == 1 {
 		l.emit(bridge.Answered{})

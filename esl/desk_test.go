@@ -26,6 +26,10 @@ const featureDialplan = `
     <action application="set" data="park_timeout=5:NORMAL_TEMPORARY_FAILURE"/>
     <action application="park"/>
   </condition></extension>
+  <extension name="recorded-to"><condition field="destination_number" expression="^rto(\d+)$">
+    <action application="record_session" data="@DIR@/recorded.wav"/>
+    <action application="bridge" data="sofia/internal/phone@127.0.0.1:$1"/>
+  </condition></extension>
   <extension name="listen"><condition field="destination_number" expression="^listen-(.+)$">
     <action application="answer"/><action application="eavesdrop" data="$1"/>
   </condition></extension>

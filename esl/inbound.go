@@ -172,11 +172,15 @@ func (in *inbound) expired() {
 // what happened: behind the socket application, or at the extension that tgtrunk_failed names. A dialplan that has
 // neither gets the cause as the channel's own.
 func (in *inbound) release(ctx context.Context) error {
+	sentOn := in.sentOn(ctx)
 	id := in.takeMain()
 	entry := in.link.entries.take(in.start.id)
 	defer entry.close()
 	if id == "" {
 		return nil
+	}
+	if sentOn {
+		return in.link.setFree(ctx, id)
 	}
 	status := statusOf(in.ended.Cause.Reason)
 	if in.answered {
