@@ -54,6 +54,9 @@ func (l *leg) openAudio() error {
 // is called from our channels is offered their L16 alone, and refuses (switch_core_media_prepare_codecs).
 const varMixCodecs = "media_mix_inbound_outbound_codecs"
 
+// varExport names the variables that a channel hands on to those it calls.
+const varExport = "export_vars"
+
 // varTransfer is the context in which a transfer looks for its target, whatever the transferred channel's own is.
 const varTransfer = "force_transfer_context"
 
@@ -65,7 +68,7 @@ func (l *leg) bridge(ctx context.Context) error {
 	}
 	v := l.link.verbs()
 	// A party who transfers the call leaves the media channel to run the target, in whose own context there is none.
-	set := map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id, varMixCodecs: "true", "export_vars": varMixCodecs}
+	set := map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id, varMixCodecs: "true", varExport: varMixCodecs}
 	if err := v.setVariables(ctx, l.audio.channel, set); err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func TestCallerArrives(t *testing.T) {
 	next[bridge.Ringing](t, leg)
 	next[bridge.Answered](t, leg)
 	next[bridge.Media](t, leg)
-	if got, want := r.noted("facts"), "+4930123:Zoë O’Neill Ltd x 李:5000201:Zoë O’Neill Ltd x 李:blue green"; got != want {
+	if got, want := r.noted("facts"), "+4930123:Zoë O’Neill Ltd x 李:5000201:Zoë O’Neill Ltd x 李:blue, green"; got != want {
 		t.Errorf("the dialplan finds %q, want %q", got, want)
 	}
 	leg.Hangup(bridge.CauseOf(bridge.Normal))

@@ -30,7 +30,7 @@ func (l *leg) event(e event) {
 	case e.id == l.main.id:
 		l.mainEvent(e)
 	case e.id == l.audio.channel:
-		l.mediaEvent(e)
+		l.role.mediaEvent(e)
 	case e.other == l.audio.channel:
 		l.peerEvent(e)
 	}

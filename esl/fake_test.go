@@ -190,12 +190,14 @@ func (c *fakeChannel) facts() map[string]any {
 	return e
 }
 
-var originatePattern = regexp.MustCompile(`^originate \{(.*)\}fake/(\S+) &park\(\)$`)
+var originatePattern = regexp.MustCompile(`^\{(.*)\}fake/(\S+)$`)
 
 // api runs a command.
 func (f *fakeFS) api(line string) string {
-	if m := originatePattern.FindStringSubmatch(line); m != nil {
-		return f.originate(m[1], m[2])
+	if words := separate(line, ' ', 10); len(words) == 3 && words[0] == "originate" && words[2] == "&park()" {
+		if m := originatePattern.FindStringSubmatch(words[1]); m != nil {
+			return f.originate(m[1], m[2])
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -231,7 +233,7 @@ func (f *fakeFS) api(line string) string {
 func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
 	switch verb {
 	case "uuid_setvar_multi":
-		for pair := range strings.SplitSeq(rest, ";") {
+		for _, pair := range separate(rest, ';', 64) {
 			name, value, _ := strings.Cut(pair, "=")
 			c.vars[name] = value
 			if value == "" {
@@ -303,8 +305,10 @@ func (c *fakeChannel) result(text string) {
 // originate makes a channel and waits for its answer.
 func (f *fakeFS) originate(set, number string) string {
 	vars := map[string]string{}
-	for _, m := range regexp.MustCompile(`([\w-]+)='([^']*)'`).FindAllStringSubmatch(set, -1) {
-		vars[m[1]] = m[2]
+	for _, pair := range separate(set, ',', 1024) {
+		if words := separate(pair, '=', 2); len(words) == 2 {
+			vars[words[0]] = words[1]
+		}
 	}
 	f.mu.Lock()
 	party := f.calls(number)

@@ -61,6 +61,11 @@ type role interface {
 	join(ctx context.Context) error    // the media channel is there: what is left before both are bridged
 	expired()                          // the deadline has passed before audio was up
 	release(ctx context.Context) error // the call is over: what becomes of the main channel, if it is still there
+
+	// What leg itself does for those whose main channel is bridged with a media channel.
+	mediaEvent(e event)  // an event of the media channel
+	vanished(id string)  // reconciliation misses a channel
+	audioLost(audioLost) // the way for audio broke down
 }
 
 func (l *Link) newLeg(ctx context.Context, direction string) *leg {
@@ -134,9 +139,9 @@ func (l *leg) workOff() {
 		case digitOrder:
 			l.sendDigit(item.digit)
 		case vanished:
-			l.vanished(item.id)
+			l.role.vanished(item.id)
 		case audioLost:
-			l.audioLost(item)
+			l.role.audioLost(item)
 		case event:
 			l.event(item)
 		default:

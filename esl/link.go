@@ -150,7 +150,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 // Dial places a call into the dialplan, or to a dial string. Number of the target is not looked at.
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
-	leg.role = &outbound{leg: leg, target: t}
+	leg.role = &outbound{called: called{leg: leg, target: t}}
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})

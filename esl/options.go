@@ -36,6 +36,9 @@ type VertoOptions struct {
 	Login     string // user@domain of the directory
 	Password  string // its password
 	Extension string // in the profile's context, answers and parks; default "tgtrunk-media"
+	// DialExtension is in the profile's context and parks without an answer: where calls into the dialplan begin.
+	// Default "tgtrunk-dial". Where there is none they go through a loopback channel, at 8 kHz.
+	DialExtension string
 }
 
 // SocketOptions is where the dialplan's socket application finds us.
@@ -80,6 +83,7 @@ const (
 	defaultApp            = "tgtrunk"
 	defaultContext        = "from-telegram"
 	defaultMedia          = "tgtrunk-media"
+	defaultDial           = "tgtrunk-dial"
 	defaultDialTimeout    = 60 * time.Second
 	defaultRequestTimeout = 5 * time.Second
 )
@@ -98,6 +102,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.DialTimeout, defaultDialTimeout)
 	orDefault(&o.RequestTimeout, defaultRequestTimeout)
 	orDefault(&o.Verto.Extension, defaultMedia)
+	orDefault(&o.Verto.DialExtension, defaultDial)
 	orDefault(&o.Media.Codec, CodecAuto)
 	u := &o.Media.Unicast
 	orDefault(&u.Extension, defaultMedia)
@@ -184,8 +189,10 @@ func (o Options) checkVerto(report func(string, ...any)) {
 	if v.Password == "" {
 		report("verto password is empty")
 	}
-	if !validExtension(v.Extension) {
-		report("verto extension %q: want an extension of the profile's context", v.Extension)
+	for _, extension := range []string{v.Extension, v.DialExtension} {
+		if !validExtension(extension) {
+			report("verto extension %q: want an extension of the profile's context", extension)
+		}
 	}
 }
 

@@ -17,4 +17,6 @@ type (
 	// audioLost says that a media channel has ended, or, without a channel, that the way for audio broke down.
 	audioLost struct{ channel string }
 	jobDone   struct{ answer string } // the dialling job has come to its end
+	// vertoSaid is a message of mod_verto about the leg's media channel.
+	vertoSaid struct{ message vertoMessage }
 )

@@ -11,21 +11,31 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
-	"github.com/tgtrunk/tgtrunk/routing"
 )
 
-// outbound is a channel that we create: into the dialplan as a loopback channel, or to a dial string.
+// outbound is a channel that we create to a dial string; or into the dialplan, as a loopback channel, where direct cannot.
 type outbound struct {
-	*leg
-	target  routing.Target
-	rang    bool
-	dialing bool // the originate job runs
+	called
+	dialing bool              // the originate job runs
+	later   map[string]string // variables that a dial string cannot carry
 }
 
 // spareTimeout is how much longer FreeSWITCH itself lets ring: its clock counts whole seconds, ours ends the call.
 const spareTimeout = 2 * time.Second
 
 func (out *outbound) begin() {
+	if out.target.Endpoint == "" {
+		if entered := out.enter(); entered != nil {
+			out.role = entered
+			entered.begin()
+			return
+		}
+	}
+	out.originate()
+}
+
+// originate lets FreeSWITCH dial.
+func (out *outbound) originate() {
 	conn, err := out.link.current()
 	if err != nil {
 		out.end(bridge.CauseOf(bridge.AccountDown), err)
@@ -55,27 +65,31 @@ func (out *outbound) begin() {
 }
 
 // command is the originate command. Everything that strangers chose is cleaned here.
-func (out *outbound) command() (string, error) {
+func (out *outbound) command() (line string, err error) {
 	endpoint, err := out.endpoint()
 	if err != nil {
 		return "", err
 	}
 	set := out.variables()
-	seconds := strconv.Itoa(int((out.limit() + spareTimeout + time.Second - 1) / time.Second))
-	add := func(name, value string) { set[name] = value }
-	add("origination_uuid", out.id+"-out")
-	add("originate_timeout", seconds)
-	add("ignore_early_media", "true")
-	// Kept in the path, where our uuid and events are.
-	add("loopback_bowout", "false")
-	add("loopback_bowout_on_execute", "false")
+	if out.target.Endpoint == "" {
+		// The loopback channel hands these on to the one that enters the dialplan.
+		set["loopback_export"] = strings.Join(slices.Sorted(maps.Keys(set)), ",")
+	}
+	maps.Copy(set, map[string]string{
+		"origination_uuid":   out.id + "-out",
+		"originate_timeout":  strconv.Itoa(int((out.limit() + spareTimeout + time.Second - 1) / time.Second)),
+		"ignore_early_media": "true",
+		// Kept in the path, where our uuid and events are.
+		"loopback_bowout": "false", "loopback_bowout_on_execute": "false",
+	})
 	if name := cleanText(out.target.Caller.Name, maxNameBytes); name != "" {
-		add("origination_caller_id_name", name)
+		set["origination_caller_id_name"] = name
 	}
 	if number := cleanNumber(out.target.Caller.Number); number != "" {
-		add("origination_caller_id_number", number)
+		set["origination_caller_id_number"] = number
 	}
-	return command("originate", "{"+joinVariables(set)+"}"+endpoint, "&park()")
+	line, out.later = originate(set, endpoint)
+	return command(line)
 }
 
 // endpoint is the dial string.
@@ -109,40 +123,6 @@ func technology(endpoint string) string {
 	return name
 }
 
-func (out *outbound) limit() time.Duration {
-	if out.target.Timeout > 0 {
-		return out.target.Timeout
-	}
-	return out.link.opt.DialTimeout
-}
-
-// variables are what the dialplan finds set: what is known of the caller, and what the route says, which wins.
-func (out *outbound) variables() map[string]string {
-	caller := out.target.Caller
-	set, refused := cleanVariables(out.target.Variables)
-	if len(refused) > 0 {
-		out.log.Warn("variables with names that may not be set were left out", "names", refused)
-	}
-	add := func(name, value string) {
-		if _, given := set[name]; !given && value != "" {
-			set[name] = cleanText(value, maxValueBytes)
-		}
-	}
-	if caller.UserID != 0 {
-		add("TGTRUNK_USER_ID", strconv.FormatInt(caller.UserID, 10))
-	}
-	add("TGTRUNK_USERNAME", caller.Username)
-	add("TGTRUNK_PHONE", caller.Phone)
-	add("TGTRUNK_NAME", caller.Name)
-	set["TGTRUNK_LEG"] = out.id
-	if out.target.Endpoint == "" {
-		set[varMixCodecs], set["export_vars"] = "true", varMixCodecs
-		// The loopback channel hands these on to the one that enters the dialplan.
-		set["loopback_export"] = strings.Join(slices.Sorted(maps.Keys(set)), ",")
-	}
-	return set
-}
-
 func (out *outbound) order(item any) {
 	done, ok := item.(jobDone)
 	if !ok {
@@ -158,16 +138,16 @@ func (out *outbound) order(item any) {
 		return
 	}
 	out.link.legs.Confirm(out.main.id, out.leg)
+	if err := out.link.verbs().setVariables(out.setup.ctx, out.main.id, out.later); err != nil && !isGone(err) {
+		out.log.Warn("cannot set variables", "error", err)
+	}
 	out.prepare()
 }
 
 func (out *outbound) event(e event) {
 	switch e.name {
 	case "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA":
-		if !out.rang && out.state == waiting {
-			out.rang = true
-			out.emit(bridge.Ringing{})
-		}
+		out.ringing()
 	case "CHANNEL_HANGUP_COMPLETE":
 		if out.state == waiting && out.dialing {
 			return // the job's answer says the same, and that nothing is left of it

@@ -2,6 +2,8 @@ package esl
 
 import (
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -38,18 +40,27 @@ func cleanNumber(s string) string {
 // guarded are variables that a route may not set: some run applications or scripts, some name our own channels.
 var guarded = []string{"api_", "execute_on_", "origination_uuid", "exec_", "session_in_hangup_hook", "park_", "tgtrunk_"}
 
-// cleanVariables returns the variables that may be set on a channel, with their values cleaned, and the names of those
-// that may not: what is no plain name, and what FreeSWITCH would run something for.
+// cleanVariables returns the variables that may be set on a channel, and the names of those that may not: what is no
+// plain name or names something FreeSWITCH would run, and what has a control character in its value. Those of ours tell
+// of strangers and are cleaned; the others are the administrator's own text and stay as they are.
 func cleanVariables(in map[string]string) (out map[string]string, refused []string) {
 	out = make(map[string]string, len(in))
 	for name, value := range in {
-		if !validVariable(name) {
+		if !validVariable(name) || !isPlain(value) {
 			refused = append(refused, name)
 			continue
 		}
-		out[name] = cleanText(value, maxValueBytes)
+		if strings.HasPrefix(name, "TGTRUNK_") {
+			value = cleanText(value, maxValueBytes)
+		}
+		out[name] = value
 	}
 	return out, refused
+}
+
+// isPlain reports whether text is UTF-8 without control characters.
+func isPlain(s string) bool {
+	return utf8.ValidString(s) && onlyRunes(s, func(r rune) bool { return !unicode.IsControl(r) })
 }
 
 func validVariable(name string) bool {

@@ -98,15 +98,17 @@ func (p *proxy) cut() {
 	p.conns = nil
 }
 
-// TestWebSocketLost: a call whose WebSocket breaks, more than once, gets audio again; its party notices a moment of
-// silence only.
+// TestWebSocketLost: a call to an endpoint whose WebSocket breaks, more than once, gets audio again; its party notices a
+// moment of silence only. One into the dialplan ends.
 func TestWebSocketLost(t *testing.T) {
 	fs := sharedFreeSWITCH(t)
 	p := newProxy(t, fs.ports.verto)
 	o := fs.options()
 	o.Verto.URL = "ws://" + p.listener.Addr().String()
 	r := newRigWith(t, fs, o)
-	leg, flow := r.dialEcho()
+	leg := r.link.Dial(t.Context(), routing.Target{Endpoint: "loopback/echo/lab"})
+	next[bridge.Answered](t, leg)
+	flow := next[bridge.Media](t, leg).Flow
 	for range 3 {
 		hearTone(t, flow)
 		p.cut()
@@ -117,6 +119,10 @@ func TestWebSocketLost(t *testing.T) {
 	hearTone(t, flow)
 	leg.Hangup(bridge.CauseOf(bridge.Normal))
 	ended(t, leg, bridge.Normal)
+
+	leg, _ = r.dialEcho()
+	p.cut()
+	ended(t, leg, bridge.MediaFailed)
 }
 
 // TestKilled: FreeSWITCH is killed with a live call and comes back; the call ends, and the next one works.
@@ -128,8 +134,9 @@ func TestKilled(t *testing.T) {
 	if err := fs.start(); err != nil {
 		t.Fatal(err)
 	}
-	end := ended(t, leg, bridge.Failure)
-	t.Log(end.Err)
+	if end := ended(t, leg, bridge.MediaFailed); end.Err == nil {
+		t.Error("nothing says that the connection was lost")
+	}
 	eventually(t, "connected again", r.link.Connected)
 	leg, flow := r.dialEcho()
 	hearTone(t, flow)

@@ -38,10 +38,10 @@ func (w *unicastWay) open(ctx context.Context, id string, _ media.Format) (media
 		return nil, v.err
 	}
 	u := w.link.opt.Media.Unicast
-	line := "originate {" + joinVariables(map[string]string{"origination_uuid": id, "loopback_bowout": "false",
+	line, _ := originate(map[string]string{"origination_uuid": id, "loopback_bowout": "false",
 		"loopback_bowout_on_execute": "false", "TGTRUNK_LEG": id,
-		"originate_timeout": strconv.Itoa(int(w.link.opt.RequestTimeout/time.Second) + 1)}) + "}loopback/" + u.Extension + "/" + u.Context + "/XML"
-	if err := v.do(ctx, line, "&park()"); err != nil {
+		"originate_timeout": strconv.Itoa(int(w.link.opt.RequestTimeout/time.Second) + 1)}, "loopback/"+u.Extension+"/"+u.Context+"/XML")
+	if err := v.do(ctx, line); err != nil {
 		return nil, fmt.Errorf("open a loopback pair to extension %s in context %s: %w", u.Extension, u.Context, err)
 	}
 	half, err := w.halfway(ctx, v, id)

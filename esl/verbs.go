@@ -71,22 +71,25 @@ func (v verbs) variable(ctx context.Context, id, name string) (string, error) {
 	return value, err
 }
 
-// setVariables sets variables of a channel whose values are clean.
+// setVariables sets variables of a channel to exactly these values; an empty one is unset.
 func (v verbs) setVariables(ctx context.Context, id string, set map[string]string) error {
-	pairs := make([]string, 0, len(set))
+	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		pairs = append(pairs, name+"="+strings.ReplaceAll(set[name], ";", " "))
+		if strings.Contains(set[name], "$") {
+			// The other command refuses what looks like a variable (switch_channel_set_variable_var_check).
+			if err := v.do(ctx, "uuid_setvar", id, name, quote(set[name])); err != nil {
+				return err
+			}
+			continue
+		}
+		pairs = append(pairs, name+"="+quote(set[name]))
 	}
-	return v.do(ctx, "uuid_setvar_multi", id, strings.Join(pairs, ";"))
-}
-
-// joinVariables writes variables as originate takes them. Values are clean: no quote, no comma, no brace.
-func joinVariables(set map[string]string) string {
-	pairs := make([]string, 0, len(set))
-	for _, name := range slices.Sorted(maps.Keys(set)) {
-		pairs = append(pairs, name+"='"+set[name]+"'")
+	for part := range slices.Chunk(pairs, maxPairs) {
+		if err := v.do(ctx, "uuid_setvar_multi", id, strings.Join(part, ";")); err != nil {
+			return err
+		}
 	}
-	return strings.Join(pairs, ",")
+	return nil
 }
 
 // row is one channel in FreeSWITCH's listing.

@@ -21,11 +21,12 @@ type vertoSession struct {
 	ended func(call string)
 
 	mu      sync.Mutex
-	count   int64                        // guarded by mu; ids of requests
-	replies map[int64]chan vertoMessage  // guarded by mu; who waits for a result
-	invites map[string]chan vertoMessage // guarded by mu; by callID: answer or bye
-	early   map[string]string            // guarded by mu; SDP that came with verto.media, by callID
-	lost    chan struct{}                // closed when the reader ends
+	count   int64                         // guarded by mu; ids of requests
+	replies map[int64]chan vertoMessage   // guarded by mu; who waits for a result
+	invites map[string]chan vertoMessage  // guarded by mu; by callID: answer or bye
+	calls   map[string]func(vertoMessage) // guarded by mu; by callID: who hears all of a call, until its bye
+	early   map[string]string             // guarded by mu; SDP that came with verto.media, by callID
+	lost    chan struct{}                 // closed when the reader ends
 }
 
 // vertoMessage is a request, a result or an error of JSON-RPC.
@@ -68,7 +69,7 @@ func dialVerto(ctx context.Context, o VertoOptions, limit time.Duration, id stri
 	}
 	conn.SetReadLimit(maxVertoMessage)
 	s := &vertoSession{conn: conn, limit: limit, id: id, ended: ended, replies: map[int64]chan vertoMessage{},
-		invites: map[string]chan vertoMessage{}, early: map[string]string{}, lost: make(chan struct{})}
+		invites: map[string]chan vertoMessage{}, calls: map[string]func(vertoMessage){}, early: map[string]string{}, lost: make(chan struct{})}
 	return s, nil
 }
 
@@ -100,8 +101,8 @@ func (s *vertoSession) take(ctx context.Context, m vertoMessage) {
 	}
 	call := m.Params.CallID
 	s.mu.Lock()
-	waiting := s.invites[call]
-	if m.Method == "verto.media" && waiting != nil {
+	waiting, hear := s.invites[call], s.calls[call]
+	if m.Method == "verto.media" && (waiting != nil || hear != nil) {
 		s.early[call] = m.Params.SDP
 	}
 	if m.Params.SDP == "" {
@@ -110,6 +111,11 @@ func (s *vertoSession) take(ctx context.Context, m vertoMessage) {
 	s.mu.Unlock()
 	over := m.Method == "verto.bye"
 	switch {
+	case hear != nil:
+		if over {
+			s.forget(call)
+		}
+		hear(m)
 	case waiting != nil && (over || m.Method == "verto.answer"):
 		s.forget(call)
 		waiting <- m // has room
@@ -139,6 +145,7 @@ func (s *vertoSession) forget(call string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.invites, call)
+	delete(s.calls, call)
 	delete(s.early, call)
 }
 
@@ -197,8 +204,31 @@ func vertoError(method string, m vertoMessage) error {
 	return fmt.Errorf("%s: %s (%d)", method, m.Error.Message, m.Error.Code)
 }
 
-// invite opens a leg whose channel gets call for its uuid, and returns the SDP of the answer.
-func (s *vertoSession) invite(ctx context.Context, call, extension, sdp string) (string, error) {
+// invitation is a leg to be opened. Its channel gets call for its uuid.
+type invitation struct {
+	call, extension, sdp string
+	name, number         string // of the caller; mod_verto takes an empty name for that of the session's first leg
+}
+
+// invite asks for a leg; what becomes of it is told by later messages.
+func (s *vertoSession) invite(ctx context.Context, i invitation) error {
+	return s.request(ctx, "verto.invite", map[string]any{"sessid": s.id, "sdp": i.sdp, "dialogParams": map[string]any{
+		"callID": i.call, "destination_number": i.extension, "caller_id_name": i.name, "caller_id_number": i.number,
+		"ani": i.number, "recoverCall": false,
+	}})
+}
+
+// call asks for a leg and lets hear have every message about it, the last of which is verto.bye. An answer that comes
+// after early media gets the session description of that. hear must not block.
+func (s *vertoSession) call(ctx context.Context, i invitation, hear func(vertoMessage)) error {
+	s.mu.Lock()
+	s.calls[i.call] = hear
+	s.mu.Unlock()
+	return s.invite(ctx, i)
+}
+
+// open opens a leg to an extension that answers, and returns the SDP of the answer.
+func (s *vertoSession) open(ctx context.Context, call, extension, sdp string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	answer := make(chan vertoMessage, 1)
@@ -206,11 +236,7 @@ func (s *vertoSession) invite(ctx context.Context, call, extension, sdp string) 
 	s.invites[call] = answer
 	s.mu.Unlock()
 	defer s.forget(call)
-	err := s.request(ctx, "verto.invite", map[string]any{"sessid": s.id, "sdp": sdp, "dialogParams": map[string]any{
-		"callID": call, "destination_number": extension, "caller_id_name": "tgtrunk", "caller_id_number": "tgtrunk",
-		"recoverCall": false,
-	}})
-	if err != nil {
+	if err := s.invite(ctx, invitation{call, extension, sdp, "tgtrunk", "tgtrunk"}); err != nil {
 		return "", err
 	}
 	select {

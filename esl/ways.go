@@ -33,6 +33,19 @@ type ways struct {
 	chosen way           // guarded by mu; nil while there is none
 	why    error         // guarded by mu; why there is none
 	failed error         // guarded by mu; why there is no session of mod_verto
+	narrow bool          // guarded by mu; it was said that calls into the dialplan go through loopback
+}
+
+// sayNarrow warns, once for a connection, that the extension is missing with which calls into the dialplan have wideband audio.
+func (w *ways) sayNarrow(o Options) {
+	w.mu.Lock()
+	said := w.narrow
+	w.narrow = true
+	w.mu.Unlock()
+	if !said {
+		o.Log.Warn("calls into the dialplan go through loopback channels, with 8 kHz: add an extension with the one action park, "+
+			"as in docs/freeswitch.md, to the context of the verto profile", "extension", o.Verto.DialExtension)
+	}
 }
 
 // choose makes a way the one for new calls; nil with a reason for none.
@@ -146,15 +159,21 @@ func (w vertoWay) open(ctx context.Context, id string, f media.Format) (media.Fl
 	if err != nil {
 		return nil, err
 	}
-	if f.Codec == media.L16 {
-		f = w.base
-	}
+	f = w.format(f)
 	flow, err := w.link.openVerto(ctx, session, id, f)
 	var refused *legRefusedError
 	if errors.As(err, &refused) && refused.cause == "INCOMPATIBLE_DESTINATION" && f != w.base {
 		return w.link.openVerto(ctx, session, id, w.base)
 	}
 	return flow, err
+}
+
+// format is what to ask for where f would be best: what the profile takes is known of L16 only.
+func (w vertoWay) format(f media.Format) media.Format {
+	if f.Codec == media.L16 {
+		return w.base
+	}
+	return f
 }
 
 // awaitVerto returns the session of mod_verto; while that is being renewed it waits.
@@ -176,10 +195,15 @@ func (l *Link) openVerto(ctx context.Context, session *vertoSession, id string, 
 	if err != nil {
 		return nil, err
 	}
-	sdp, err := session.invite(ctx, id, l.opt.Verto.Extension, offerSDP(here, f))
+	sdp, err := session.open(ctx, id, l.opt.Verto.Extension, offerSDP(here, f))
 	if err != nil {
 		return nil, err
 	}
+	return l.openFlow(sdp, f)
+}
+
+// openFlow opens the sound of a leg that was answered with a session description.
+func (l *Link) openFlow(sdp string, f media.Format) (media.Flow, error) {
 	a, err := parseAnswer(sdp, f)
 	if err != nil {
 		return nil, fmt.Errorf("session description of mod_verto: %w", err)

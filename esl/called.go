@@ -1,0 +1,60 @@
+package esl
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// called is what the roles of dialled legs share.
+type called struct {
+	*leg
+	target routing.Target
+	rang   bool
+}
+
+func (c *called) limit() time.Duration {
+	if c.target.Timeout > 0 {
+		return c.target.Timeout
+	}
+	return c.link.opt.DialTimeout
+}
+
+// ringing says once that the party is alerted.
+func (c *called) ringing() {
+	if !c.rang && c.state == waiting {
+		c.rang = true
+		c.emit(bridge.Ringing{})
+	}
+}
+
+// variables are what the dialplan finds set: what is known of the caller, and what the route says, which wins.
+func (c *called) variables() map[string]string {
+	caller := c.target.Caller
+	set, refused := cleanVariables(c.target.Variables)
+	if len(refused) > 0 {
+		c.log.Warn("variables that may not be set were left out", "names", refused)
+	}
+	add := func(name, value string) {
+		if _, given := set[name]; !given && value != "" {
+			set[name] = cleanText(value, maxValueBytes)
+		}
+	}
+	if caller.UserID != 0 {
+		add(routing.VarUserID, strconv.FormatInt(caller.UserID, 10))
+	}
+	add(routing.VarUsername, caller.Username)
+	add(routing.VarPhone, caller.Phone)
+	add(routing.VarName, caller.Name)
+	set["TGTRUNK_LEG"] = c.id
+	if c.target.Endpoint == "" {
+		if set[varMixCodecs] == "" {
+			set[varMixCodecs] = "true"
+		}
+		set[varExport] = strings.TrimPrefix(set[varExport]+","+varMixCodecs, ",")
+	}
+	return set
+}

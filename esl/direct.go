@@ -1,0 +1,254 @@
+package esl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/media"
+)
+
+// direct is a call into the dialplan whose media channel enters it itself, as any caller's does: no loopback channel
+// stands between, so audio keeps its rate. The leg has no main channel, only the media one. It is parked by an extension
+// that does not answer, gets its variables, and is transferred to where the route says; what the dialplan makes of it,
+// mod_verto tells.
+type direct struct {
+	called
+	at      place
+	session *vertoSession
+	format  media.Format
+	parked  bool // it has reached the extension that parks, and was sent on
+	heard   bool // mod_verto has said that it is over
+}
+
+// place is where a call enters the dialplan.
+type place struct{ extension, context string }
+
+// enter returns the role that calls into the dialplan without loopback; nil where that cannot be. A target that is no
+// place in the dialplan is left to outbound, which says what is wrong with it.
+func (out *outbound) enter() *direct {
+	at := place{out.target.Extension, out.target.Context}
+	orDefault(&at.context, out.link.opt.Context)
+	if !validExtension(at.extension) || !validContext(at.context) || !out.link.Connected() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(out.setup.ctx, out.link.opt.RequestTimeout)
+	defer cancel()
+	way, err := out.link.way(ctx)
+	if err != nil {
+		return nil // it is known when the party answers, if not before
+	}
+	verto, can := way.(vertoWay)
+	if !can {
+		return nil
+	}
+	session, err := out.link.awaitVerto(ctx)
+	if err != nil {
+		return nil
+	}
+	return &direct{called: out.called, at: at, session: session, format: verto.format(out.link.opt.Media.wanted(""))}
+}
+
+func (d *direct) begin() {
+	d.deadline.Reset(d.limit())
+	d.audio.count = 1
+	d.audio.channel = d.id + "-media1"
+	d.link.legs.Own(d.audio.channel, d.leg)
+	here, err := d.link.advertised(d.setup.ctx)
+	if err == nil {
+		name, number := cleanText(d.target.Caller.Name, maxNameBytes), cleanNumber(d.target.Caller.Number)
+		orDefault(&number, "anonymous")
+		orDefault(&name, number)
+		err = d.session.call(d.setup.ctx, invitation{
+			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), name: name, number: number,
+		}, func(m vertoMessage) { d.inbox.Put(vertoSaid{m}) })
+	}
+	if err != nil {
+		d.fail(bridge.AccountDown, fmt.Errorf("dial: %w", err))
+		return
+	}
+	d.link.legs.Confirm(d.audio.channel, d.leg)
+	d.log.Debug("dialling", "technology", "verto")
+}
+
+// proceed sends the parked channel into the dialplan, with all that it is to know.
+func (d *direct) proceed() {
+	d.parked = true
+	set := d.variables()
+	maps.Copy(set, map[string]string{
+		varTransfer: d.at.context,
+		// Those of mod_verto's user, in the place of FreeSWITCH's own.
+		"user_name": "", "domain_name": "",
+	})
+	v := d.link.verbs()
+	err := v.setVariables(d.setup.ctx, d.audio.channel, set)
+	if err == nil {
+		err = v.do(d.setup.ctx, "uuid_transfer", d.audio.channel, d.at.extension, "XML", d.at.context)
+	}
+	if err != nil && !isGone(err) {
+		d.fail(bridge.Failure, fmt.Errorf("enter the dialplan: %w", err))
+	}
+}
+
+// mediaEvent takes an event of the channel.
+func (d *direct) mediaEvent(e event) {
+	d.main.note(e)
+	switch e.name {
+	case "CHANNEL_PARK":
+		switch {
+		case !d.parked:
+			d.proceed()
+		case e.variable(varApp) == d.link.opt.App:
+			d.turnBack(e)
+		}
+	case "CHANNEL_PROGRESS": // of early media verto.media tells; that event comes with an answer too
+		d.ringing()
+	case "CHANNEL_HANGUP_COMPLETE":
+		d.main.cause = e.header["Hangup-Cause"]
+		d.disown()
+		d.over()
+	}
+}
+
+// turnBack: the dialplan calls Telegram with the channel of a call from Telegram, as a forwarding does. As the same
+// channel cannot be a leg of two calls, a loopback channel takes the second one; it has the rate of this one.
+func (d *direct) turnBack(e event) {
+	at := place{e.header["Caller-Destination-Number"], e.header["Caller-Context"]}
+	if !validExtension(at.extension) || !validContext(at.context) {
+		d.end(bridge.CauseOf(bridge.NoRoute), errors.New("the dialplan calls telegram from an extension that cannot be dialled"))
+		return
+	}
+	v := d.link.verbs()
+	err := v.setVariables(d.setup.ctx, d.audio.channel, map[string]string{varApp: "", "hangup_after_bridge": "true"})
+	if err == nil {
+		err = v.do(d.setup.ctx, "uuid_transfer", d.audio.channel,
+			"m:;:bridge:{loopback_bowout=false,loopback_bowout_on_execute=false}loopback/"+at.extension+"/"+at.context+"/XML", "inline")
+	}
+	if err != nil && !isGone(err) {
+		d.fail(bridge.Failure, fmt.Errorf("call back into telegram: %w", err))
+	}
+}
+
+func (d *direct) order(item any) {
+	said, ok := item.(vertoSaid)
+	if !ok {
+		return // nobody rings or answers towards the party we call
+	}
+	switch m := said.message; m.Method {
+	case "verto.media":
+		d.ringing()
+	case "verto.answer":
+		d.answered(m.Params.SDP)
+	case "verto.bye":
+		d.heard = true
+		if d.main.cause == "" {
+			d.main.cause = m.Params.Cause
+		}
+		d.over()
+	}
+}
+
+// answered: the dialplan, or whom it has called, has answered. Audio flows from now on.
+func (d *direct) answered(sdp string) {
+	if d.state != waiting {
+		return
+	}
+	flow, err := d.link.openFlow(sdp, d.format)
+	if err != nil {
+		d.fail(bridge.MediaFailed, fmt.Errorf("set up audio: %w", err))
+		return
+	}
+	d.deadline.Stop()
+	d.state, d.audio.flow = up, flow
+	d.log.Debug("leg is up", "audio", flow.Format().Codec.String())
+	d.emit(bridge.Answered{})
+	d.emit(bridge.Media{Flow: flow})
+}
+
+// over: the channel has ended, by its event or by mod_verto's word. In a call that is up the event alone may mean that
+// the WebSocket was lost, and the word alone comes while the event socket is down: the other follows, or does not.
+func (d *direct) over() {
+	gone := d.audio.channel == ""
+	switch {
+	case d.state == waiting && !d.parked && strings.Contains(d.main.cause, "ROUTE"):
+		d.fallBack()
+	case d.state == waiting:
+		d.disown()
+		d.end(failedDial(d.main.cause), nil)
+	case gone && d.heard:
+		d.end(clearing(d.main.cause), nil)
+	default:
+		d.state = parting
+		d.deadline.Reset(partingSettles)
+	}
+}
+
+// fallBack dials as it is done without the extension that parks.
+func (d *direct) fallBack() {
+	d.link.ways.sayNarrow(d.link.opt)
+	d.disown()
+	d.audio.count, d.main = 0, mainChannel{}
+	out := &outbound{called: d.called}
+	d.role = out
+	out.originate()
+}
+
+// disown forgets the channel, which is gone.
+func (d *direct) disown() {
+	d.link.legs.Disown(d.audio.channel)
+	d.audio.channel = ""
+}
+
+// vanished ends the leg: its channel has gone without an event.
+func (d *direct) vanished(id string) {
+	if id != d.audio.channel || id == "" {
+		return
+	}
+	d.disown()
+	if d.state == waiting {
+		d.end(bridge.CauseOf(bridge.Failure), ErrChannelGone)
+		return
+	}
+	d.end(clearing(d.main.cause), nil)
+}
+
+// audioLost ends the leg: FreeSWITCH ends the channels of a WebSocket with it.
+func (d *direct) audioLost(audioLost) {
+	d.end(bridge.CauseOf(bridge.MediaFailed), errVertoLost)
+}
+
+func (d *direct) event(event) {} // there is no main channel
+
+func (d *direct) join(context.Context) error { return nil }
+
+func (d *direct) expired() {
+	if d.parked {
+		d.end(bridge.CauseOf(bridge.NoAnswer), nil)
+		return
+	}
+	d.end(bridge.CauseOf(bridge.Failure), fmt.Errorf("extension %s does not park", d.link.opt.Verto.DialExtension))
+}
+
+// release hangs up: what the dialplan rings is cancelled by that.
+func (d *direct) release(ctx context.Context) error {
+	if d.audio.channel == "" {
+		return nil
+	}
+	if !d.parked {
+		// The WebSocket keeps the order: should the invitation still be on its way, this comes after it.
+		_ = d.session.bye(ctx, d.audio.channel)
+	}
+	d.session.forget(d.audio.channel)
+	cause := hangupCause(d.ended.Cause)
+	if d.audio.flow == nil {
+		cause = "ORIGINATOR_CANCEL"
+	}
+	if err := d.link.verbs().kill(ctx, d.audio.channel, cause); err != nil {
+		return err // what remains is tried the other way
+	}
+	d.disown()
+	return nil
+}
