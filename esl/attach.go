@@ -40,7 +40,8 @@ func (l *leg) openAudio() error {
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
 	l.link.legs.Own(l.audio.channel, l)
-	if l.audio.flow, err = way.open(ctx, l.audio.channel, l.link.opt.Media.wanted(l.main.codec)); err != nil {
+	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.party}
+	if l.audio.flow, err = way.open(ctx, o); err != nil {
 		return err
 	}
 	l.link.legs.Confirm(l.audio.channel, l)

@@ -52,6 +52,7 @@ func (l *leg) mainEvent(e event) {
 		if l.state == connecting && l.main.bridged {
 			l.connected()
 		}
+		l.meet(e, l.main.placed)
 	case "CHANNEL_UNBRIDGE":
 		l.main.bridged = false
 	case "CHANNEL_HANGUP_COMPLETE":

@@ -41,6 +41,8 @@ const parkSettles = 2 * time.Second
 func (in *inbound) begin() {
 	in.main.note(in.start)
 	in.main.parked = true
+	in.party = displayOf("", in.dialled())
+	in.meet(in.start, false)
 	if err := in.take(); err != nil {
 		if isGone(err) {
 			in.end(bridge.CauseOf(bridge.Cancelled), nil) // the caller gave up that moment
@@ -81,13 +83,17 @@ func (in *inbound) take() error {
 	return nil
 }
 
+// dialled is whom to call.
+func (in *inbound) dialled() string {
+	if dialled := in.start.variable(varDialled); dialled != "" {
+		return dialled
+	}
+	return in.start.header["Caller-Destination-Number"]
+}
+
 // request says what is known of the call.
 func (in *inbound) request() routing.Request {
 	e := in.start
-	dialled := e.variable(varDialled)
-	if dialled == "" {
-		dialled = e.header["Caller-Destination-Number"]
-	}
 	facts := map[string]string{
 		"PBX_CHANNEL":     e.header["Channel-Name"],
 		"PBX_CHANNEL_ID":  e.id,
@@ -111,7 +117,7 @@ func (in *inbound) request() routing.Request {
 	return routing.Request{
 		Trunk:     in.link.opt.Name,
 		Caller:    routing.Party{Number: e.header["Caller-Caller-ID-Number"], Name: e.header["Caller-Caller-ID-Name"]},
-		Dialled:   dialled,
+		Dialled:   in.dialled(),
 		Variables: facts,
 	}
 }
