@@ -190,21 +190,6 @@ func (talk *conversation) channel() string {
 	return talk.api("uuid_getvar " + talk.media() + " bridge_uuid")
 }
 
-// phoneChannel is the uuid of a phone's channel.
-func (talk *conversation) phoneChannel(c *lab.PhoneCall) (id string) {
-	talk.t.Helper()
-	eventually(talk.t, "the phone's channel", func() bool {
-		for line := range strings.Lines(talk.api("show channels")) {
-			id, _, _ = strings.Cut(line, ",")
-			if len(id) == 36 && talk.api("uuid_getvar "+id+" sip_call_id") == c.ID() {
-				return true
-			}
-		}
-		return false
-	})
-	return id
-}
-
 func phoneHears(t *testing.T, c *lab.PhoneCall, hz float64) {
 	t.Helper()
 	if _, err := c.Audio().WaitTone(soon(t), hz, time.Second); err != nil {

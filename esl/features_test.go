@@ -65,8 +65,7 @@ func TestRecordedByDialplan(t *testing.T) {
 	}
 }
 
-// TestEavesdropped: somebody who listens to the phone's channel, or to ours, hears both sides, and neither hears him;
-// whispering (digit 1: to the channel he listens to) reaches that side only.
+// TestEavesdropped: somebody who listens to the phone's channel, or to ours, hears both sides, and neither hears him.
 func TestEavesdropped(t *testing.T) {
 	everyDirection(t, func(t *testing.T, talk *conversation) {
 		for _, id := range []string{talk.channel(), talk.media()} {
@@ -113,6 +112,29 @@ func TestConference(t *testing.T) {
 	}
 }
 
+// TestSentElsewhere: the phone's channel is sent elsewhere: our call ends, the phone's does not, not even with us.
+func TestSentElsewhere(t *testing.T) {
+	for _, direction := range directions {
+		t.Run(direction.name, func(t *testing.T) {
+			d := newDesk(t, lab.PhoneOptions{}, lab.PhoneOptions{})
+			talk := direction.begin(d, nil)
+			talk.bothHear(t)
+			id := talk.channel()
+			if out := talk.api("uuid_transfer " + id + " tone XML lab"); !strings.HasPrefix(out, "+OK") {
+				t.Fatal(out)
+			}
+			ended(t, talk.leg, bridge.Normal)
+			phoneHears(t, talk.phone, 1004)
+			d.stop()
+			if got, err := d.fs.api("uuid_getvar " + id + " park_after_bridge"); err != nil || got != "_undef_" {
+				t.Errorf("park_after_bridge is left: %q, %v", got, err)
+			}
+			phoneHears(t, talk.phone, 1004)
+			talk.phone.Hangup()
+		})
+	}
+}
+
 // TestRetryAfter: what a SIP caller sees of a reason that passes is 503 with the seconds after which it has.
 func TestRetryAfter(t *testing.T) {
 	d := newDesk(t, lab.PhoneOptions{}, lab.PhoneOptions{})
@@ -139,7 +161,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestHeldAndBack: hold by the phone, and by uuid_hold, is told, and sound comes back after it.
+// TestHeldAndBack: hold by the phone is told, and sound comes back after it.
 func TestHeldAndBack(t *testing.T) {
 	everyDirection(t, func(t *testing.T, talk *conversation) {
 		for range 2 {
