@@ -12,6 +12,7 @@ import (
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -20,7 +21,8 @@ type inbound struct {
 	*leg
 	start    *ariapi.StasisStart
 	accept   func(bridge.Offer)
-	rang     bool
+	told     stage // what the caller was told last
+	tone     string   // id of the playback that he hears as early media, "" for none
 	answered bool              // we answered it, or tried to
 	facts    map[string]string // variables that were ordered and are not known to be set
 }
@@ -108,8 +110,10 @@ func (in *inbound) request() routing.Request {
 
 func (in *inbound) order(item any) {
 	switch item := item.(type) {
+	case searchOrder:
+		in.tell(searching)
 	case ringOrder:
-		in.ring()
+		in.tell(ringing)
 	case factsOrder:
 		in.annotate(item.variables)
 	case answerOrder:
@@ -139,18 +143,9 @@ func (in *inbound) annotate(variables map[string]string) {
 	clear(in.facts)
 }
 
-func (in *inbound) ring() {
-	if in.rang || in.state != waiting {
-		return
-	}
-	in.rang = true
-	if err := in.link.rest.ring(in.setup.ctx, in.channel); err != nil {
-		in.log.Warn("cannot signal ringing", "error", err)
-	}
-}
-
 // join answers the caller only now: both channels are in the bridge, so the first word is heard.
 func (in *inbound) join(ctx context.Context) error {
+	in.hush(ctx)
 	if !in.wasUp() {
 		err := in.link.rest.answer(ctx, in.channel)
 		var refused *ResponseError
@@ -158,7 +153,7 @@ func (in *inbound) join(ctx context.Context) error {
 		return err
 	}
 	in.answered = true
-	if in.rang {
+	if in.told == ringing && in.link.opt.Ringback == pbx.Signal {
 		return in.link.rest.stopRing(ctx, in.channel) // to an answered channel ringing is a tone that goes on
 	}
 	return nil

@@ -36,6 +36,13 @@ const featureDialplan = `
   <extension name="updates-to"><condition field="destination_number" expression="^uto(\d+)$">
     <action application="bridge" data="{update_ignore_ua=true}sofia/internal/phone@127.0.0.1:$1"/>
   </condition></extension>
+  <extension name="ringback"><condition field="destination_number" expression="^ringback(.+)$">
+    <action application="set" data="ringback=%(2000,200,500)"/>
+    <action application="set" data="tgtrunk_app=tgtrunk"/>
+    <action application="set" data="tgtrunk_dialled=$1"/>
+    <action application="set" data="park_timeout=5:NORMAL_TEMPORARY_FAILURE"/>
+    <action application="park"/>
+  </condition></extension>
   <extension name="recorded-to"><condition field="destination_number" expression="^rto(\d+)$">
     <action application="record_session" data="@DIR@/recorded.wav"/>
     <action application="bridge" data="sofia/internal/phone@127.0.0.1:$1"/>

@@ -25,7 +25,8 @@ type inbound struct {
 	*leg
 	start    event // its CHANNEL_PARK, or what the socket said of it
 	accept   func(bridge.Offer)
-	rang     bool
+	told     stage // what the caller was told last
+	tone     bool     // he hears a tone of early media
 	answered bool // we answered it, or tried to
 	settling bool // parked anew and not heard of since: it is offered when it is
 }
@@ -124,8 +125,10 @@ func (in *inbound) request() routing.Request {
 
 func (in *inbound) order(item any) {
 	switch item.(type) {
+	case searchOrder:
+		in.tell(searching)
 	case ringOrder:
-		in.ring()
+		in.tell(ringing)
 	case answerOrder:
 		if in.state == waiting {
 			in.prepare()
@@ -133,18 +136,9 @@ func (in *inbound) order(item any) {
 	}
 }
 
-func (in *inbound) ring() {
-	if in.rang || in.state != waiting || in.start.answered() {
-		return
-	}
-	in.rang = true
-	if err := in.link.verbs().ring(in.setup.ctx, in.main.id); err != nil && !isGone(err) && in.setup.ctx.Err() == nil {
-		in.log.Warn("cannot signal ringing", "error", err)
-	}
-}
-
 // join answers the caller only now: the media channel is there, so the first word is heard.
 func (in *inbound) join(ctx context.Context) error {
+	in.hush(ctx)
 	if in.start.answered() || in.answered {
 		in.answered = true
 		return nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
@@ -23,6 +24,8 @@ type Options struct {
 	Verto    VertoOptions  // the usual way for audio; without URL only the fallback is tried
 	Socket   SocketOptions // the other way in, from the dialplan's socket application; off by default
 	Media    MediaOptions  // how audio travels
+
+	Ringback pbx.Ringback // what callers at the PBX hear until they are answered; default pbx.Signal
 
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
@@ -99,6 +102,7 @@ func orDefault[T comparable](field *T, value T) {
 func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.App, defaultApp)
 	orDefault(&o.Context, defaultContext)
+	orDefault(&o.Ringback, pbx.Signal)
 	orDefault(&o.DialTimeout, defaultDialTimeout)
 	orDefault(&o.RequestTimeout, defaultRequestTimeout)
 	orDefault(&o.Verto.Extension, defaultMedia)
@@ -146,6 +150,9 @@ func (o Options) check() error {
 	}
 	if !validContext(o.Context) {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
+	}
+	if !o.Ringback.Valid() {
+		report("ringback %q: want %s or %s", o.Ringback, pbx.Signal, pbx.Media)
 	}
 	if o.DialTimeout < time.Second {
 		report("dial timeout %v: want at least 1s", o.DialTimeout)
