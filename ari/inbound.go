@@ -21,8 +21,8 @@ type inbound struct {
 	*leg
 	start    *ariapi.StasisStart
 	accept   func(bridge.Offer)
-	told     stage // what the caller was told last
-	tone     string   // id of the playback that he hears as early media, "" for none
+	told     stage             // what the caller was told last
+	tone     string            // id of the playback that he hears as early media, "" for none
 	answered bool              // we answered it, or tried to
 	facts    map[string]string // variables that were ordered and are not known to be set
 }
@@ -118,6 +118,7 @@ func (in *inbound) order(item any) {
 		in.annotate(item.variables)
 	case answerOrder:
 		if in.state == waiting {
+			in.hush(in.setup.ctx)
 			in.prepare(in.askLaw())
 		}
 	}
@@ -136,16 +137,23 @@ func (in *inbound) annotate(variables map[string]string) {
 	if in.channel == "" {
 		return
 	}
-	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, in.facts); err != nil {
+	playing := in.tone != ""
+	in.hush(in.setup.ctx)
+	err := in.link.rest.setVariables(in.setup.ctx, in.channel, in.facts)
+	if err != nil {
 		in.log.Debug("cannot set variables now", "error", err)
-		return
+	} else {
+		clear(in.facts)
 	}
-	clear(in.facts)
+	if playing {
+		if err := in.earlyMedia(in.told); err != nil {
+			in.log.Warn("cannot go on with the tone of early media", "error", err)
+		}
+	}
 }
 
 // join answers the caller only now: both channels are in the bridge, so the first word is heard.
 func (in *inbound) join(ctx context.Context) error {
-	in.hush(ctx)
 	if !in.wasUp() {
 		err := in.link.rest.answer(ctx, in.channel)
 		var refused *ResponseError
@@ -188,6 +196,7 @@ func (in *inbound) release(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
+	in.hush(ctx)
 	status := statusOf(in.ended.Cause.Reason)
 	if in.answered {
 		status = "ANSWER"

@@ -46,7 +46,8 @@ func (in *inbound) earlyMedia(p stage) error {
 		tone = pbx.RingTone()
 	}
 	in.hush(in.setup.ctx)
-	id := fmt.Sprintf("%s-tone%d", in.id, p)
+	in.tones++
+	id := fmt.Sprintf("%s-tone%d", in.id, in.tones)
 	if err := in.link.rest.play(in.setup.ctx, in.channel, id, tone); err != nil {
 		return err
 	}
@@ -54,7 +55,8 @@ func (in *inbound) earlyMedia(p stage) error {
 	return nil
 }
 
-// hush ends the tone that the caller hears, if there is one.
+// hush ends the tone that the caller hears, if there is one. While Asterisk plays to a channel it does nothing else with it:
+// every order waits.
 func (in *inbound) hush(ctx context.Context) {
 	if in.tone == "" {
 		return
@@ -69,7 +71,9 @@ func (in *inbound) hush(ctx context.Context) {
 // play plays a tone to a channel until it is stopped.
 func (r *rest) play(ctx context.Context, channel, id string, t pbx.Tone) error {
 	tone := fmt.Sprintf("tone:%d/%d,0/%d", t.Hz, t.On, t.Off)
-	return r.post(ctx, channelPath(channel, "play/"+url.PathEscape(id)), url.Values{"media": {tone}}, nil, nil)
+	// In the query a comma would end the tone.
+	body := map[string]any{"media": []string{tone}}
+	return r.post(ctx, channelPath(channel, "play/"+url.PathEscape(id)), nil, body, nil)
 }
 
 // stopPlaying ends what is being played; what has ended already is no error.

@@ -116,8 +116,8 @@ type FreeSWITCH struct {
 	Verto    Verto         `yaml:"verto"`
 	Socket   Socket        `yaml:"socket"`
 	RTP      RTP           `yaml:"rtp"`
-	Codec    string        `yaml:"codec"`   // auto, l16, pcmu, pcma or opus
-	Unicast  *bool         `yaml:"unicast"` // whether audio may go without mod_verto
+	Codec    string        `yaml:"codec"`    // auto, l16, pcmu, pcma or opus
+	Unicast  *bool         `yaml:"unicast"`  // whether audio may go without mod_verto
 	Ringback string        `yaml:"ringback"` // signal or media
 	Timeout  time.Duration `yaml:"timeout"`
 }

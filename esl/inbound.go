@@ -26,9 +26,9 @@ type inbound struct {
 	start    event // its CHANNEL_PARK, or what the socket said of it
 	accept   func(bridge.Offer)
 	told     stage // what the caller was told last
-	tone     bool     // he hears a tone of early media
-	answered bool // we answered it, or tried to
-	settling bool // parked anew and not heard of since: it is offered when it is
+	tone     bool  // he hears a tone of early media
+	answered bool  // we answered it, or tried to
+	settling bool  // parked anew and not heard of since: it is offered when it is
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case

@@ -83,7 +83,9 @@ func validTone(s string) bool {
 }
 
 // preAnswer lets a caller hear what is played before the answer (SIP 183).
-func (v verbs) preAnswer(ctx context.Context, id string) error { return v.do(ctx, "uuid_pre_answer", id) }
+func (v verbs) preAnswer(ctx context.Context, id string) error {
+	return v.do(ctx, "uuid_pre_answer", id)
+}
 
 // play plays a file or a stream to a channel, not to one it is bridged with.
 func (v verbs) play(ctx context.Context, id, what string) error {

@@ -14,7 +14,7 @@ func cases() []testCase { return slices.Concat(offerCases(), dialCases(), runCas
 
 // orders given to a leg, each of which must return at once.
 
-func (w *watched) ring() error   { return w.s.prompt("Ring", w.Ring) }
+func (w *watched) ring() error { return w.s.prompt("Ring", w.Ring) }
 
 // search is an order that not every leg has.
 func (w *watched) search() error {
