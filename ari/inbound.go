@@ -22,6 +22,7 @@ type inbound struct {
 	start    *ariapi.StasisStart
 	accept   func(bridge.Offer)
 	told     stage             // what the caller was told last
+	tones    int               // that were played
 	tone     string            // id of the playback that he hears as early media, "" for none
 	answered bool              // we answered it, or tried to
 	facts    map[string]string // variables that were ordered and are not known to be set

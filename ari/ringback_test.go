@@ -32,8 +32,13 @@ func TestEarlyMedia(t *testing.T) {
 	leg := r.offer().Leg
 	leg.(bridge.Searcher).Search()
 	burst(c, 30*time.Millisecond)
+	began := time.Now()
+	leg.(bridge.Annotator).Annotate(map[string]string{"TGTRUNK_PRESENCE": "online"})
 	leg.Ring()
 	burst(c, 800*time.Millisecond)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("ringing is heard after %v: the order before it waited for the tone's end", took)
+	}
 	if o := c.Outcome(); o.Progress.IsZero() || !o.Ringing.IsZero() || !o.Answered.IsZero() {
 		t.Errorf("before the answer: 183 at %v, 180 at %v, 200 at %v", o.Progress, o.Ringing, o.Answered)
 	}

@@ -69,7 +69,7 @@ func TestRecordedByDialplan(t *testing.T) {
 func TestEavesdropped(t *testing.T) {
 	everyDirection(t, func(t *testing.T, talk *conversation) {
 		for _, id := range []string{talk.channel(), talk.media()} {
-			bob := call(t, talk.desk.bob, "listen-"+id)
+			bob := call(t, talk.bob, "listen-"+id)
 			if err := bob.WaitAnswered(soon(t)); err != nil {
 				t.Fatal(err)
 			}
