@@ -74,6 +74,7 @@ func (w *world) serve(quit <-chan struct{}) {
 
 func (w *world) open(t testing.TB) trunktest.Fixture {
 	o := options(w.a)
+	o.Variables = []string{trunktest.AskedVariable}
 	link, err := ari.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -106,12 +107,25 @@ func (f *fixture) newParty(b trunktest.Behaviour) *party {
 	return p
 }
 
-func (f *fixture) Call(context.Context) (trunktest.Far, error) {
+func (f *fixture) Call(ctx context.Context) (trunktest.Far, error) { return f.CallWith(ctx, nil) }
+
+// Variable reads the variables that "core show channel" lists as NAME=value.
+func (f *fixture) Variable(ctx context.Context, o bridge.Offer, name string) (string, error) {
+	out, err := f.a.CLI(ctx, "core show channel "+o.Variables["PBX_CHANNEL"])
+	for line := range strings.Lines(out) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+			return value, err
+		}
+	}
+	return "", err
+}
+
+func (f *fixture) CallWith(_ context.Context, variables map[string]string) (trunktest.Far, error) {
 	if err := f.connected(); err != nil {
 		return nil, err
 	}
 	p := f.newParty(0)
-	p.follow(f.far.link.Dial(context.Background(), routing.Target{Context: "in", Extension: p.number}))
+	p.follow(f.far.link.Dial(context.Background(), routing.Target{Context: "in", Extension: p.number, Variables: variables}))
 	return p, nil
 }
 

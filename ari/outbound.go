@@ -121,6 +121,9 @@ func (out *outbound) variables() map[string]string {
 	if caller.UserID != 0 {
 		add("TGTRUNK_USER_ID", strconv.FormatInt(caller.UserID, 10))
 	}
+	if id := set[routing.VarUserID]; id != "" {
+		set[routing.VarUserID2] = id // of two that differ this one is believed
+	}
 	add("TGTRUNK_USERNAME", caller.Username)
 	add("TGTRUNK_PHONE", caller.Phone)
 	add("TGTRUNK_NAME", caller.Name)

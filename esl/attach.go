@@ -15,6 +15,7 @@ type audio struct {
 	channel string // of the media channel, "" before it exists and after it has gone
 	count   int    // of the media channels there were
 	broken  bool   // the way for audio broke down
+	told    bool   // the call knows that there is audio
 	flow    media.Flow
 }
 
@@ -91,7 +92,8 @@ func (l *leg) connected() {
 	l.state = up
 	l.main.parked, l.main.bridged, l.main.joined = false, true, true
 	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
-	if l.audio.count == 1 {
+	if !l.audio.told {
+		l.audio.told = true
 		l.emit(bridge.Answered{})
 	}
 	l.emit(bridge.Media{Flow: l.audio.flow})

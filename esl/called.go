@@ -46,6 +46,9 @@ func (c *called) variables() map[string]string {
 	if caller.UserID != 0 {
 		add(routing.VarUserID, strconv.FormatInt(caller.UserID, 10))
 	}
+	if id := set[routing.VarUserID]; id != "" {
+		set[routing.VarUserID2] = id // of two that differ this one is believed
+	}
 	add(routing.VarUsername, caller.Username)
 	add(routing.VarPhone, caller.Phone)
 	add(routing.VarName, caller.Name)

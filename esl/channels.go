@@ -32,7 +32,7 @@ func (l *leg) event(e event) {
 	case e.id == l.audio.channel:
 		l.role.mediaEvent(e)
 	case e.other == l.audio.channel:
-		l.peerEvent(e)
+		l.role.peerEvent(e)
 	}
 }
 

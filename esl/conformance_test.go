@@ -77,6 +77,7 @@ func (w *world) serve(quit <-chan struct{}) {
 
 func (w *world) open(t testing.TB) trunktest.Fixture {
 	o := w.a.options()
+	o.Variables = []string{trunktest.AskedVariable}
 	link, err := esl.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -109,12 +110,22 @@ func (f *fixture) newParty(b trunktest.Behaviour) *party {
 	return p
 }
 
-func (f *fixture) Call(context.Context) (trunktest.Far, error) {
+func (f *fixture) Call(ctx context.Context) (trunktest.Far, error) { return f.CallWith(ctx, nil) }
+
+func (f *fixture) Variable(_ context.Context, o bridge.Offer, name string) (string, error) {
+	value, err := f.a.api("uuid_getvar " + o.Variables["PBX_CHANNEL_ID"] + " " + name)
+	if value == "_undef_" {
+		value = ""
+	}
+	return value, err
+}
+
+func (f *fixture) CallWith(_ context.Context, variables map[string]string) (trunktest.Far, error) {
 	if err := f.connected(); err != nil {
 		return nil, err
 	}
 	p := f.newParty(0)
-	p.follow(f.far.link.Dial(context.Background(), routing.Target{Context: "in", Extension: p.number}))
+	p.follow(f.far.link.Dial(context.Background(), routing.Target{Context: "in", Extension: p.number, Variables: variables}))
 	return p, nil
 }
 

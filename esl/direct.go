@@ -22,6 +22,7 @@ type direct struct {
 	format  media.Format
 	parked  bool // it has reached the extension that parks, and was sent on
 	heard   bool // mod_verto has said that it is over
+	wasUp   bool // it was answered
 }
 
 // place is where a call enters the dialplan.
@@ -53,9 +54,9 @@ func (out *outbound) enter() *direct {
 }
 
 func (d *direct) begin() {
-	d.deadline.Reset(d.limit())
+	d.deadline.Reset(2 * d.link.opt.RequestTimeout) // to reach the extension that parks
 	d.audio.count = 1
-	d.audio.channel = d.id + "-media1"
+	d.audio.channel = d.call()
 	d.link.legs.Own(d.audio.channel, d.leg)
 	here, err := d.link.advertised(d.setup.ctx)
 	if err == nil {
@@ -74,11 +75,12 @@ func (d *direct) begin() {
 // proceed sends the parked channel into the dialplan, with all that it is to know.
 func (d *direct) proceed() {
 	d.parked = true
+	d.deadline.Reset(d.limit())
 	set := d.variables()
 	maps.Copy(set, map[string]string{
 		varTransfer: d.at.context,
 		// Those of mod_verto's user, in the place of FreeSWITCH's own.
-		"user_name": "", "domain_name": "",
+		"user_name": "", "domain_name": "", "user_context": "",
 	})
 	v := d.link.verbs()
 	err := v.setVariables(d.setup.ctx, d.audio.channel, set)
@@ -107,8 +109,22 @@ func (d *direct) mediaEvent(e event) {
 		d.meetOther(e)
 	case "CHANNEL_HANGUP_COMPLETE":
 		d.main.cause = e.header["Hangup-Cause"]
+		// FreeSWITCH lets a dialplan go on after a call that nobody answered; where that has no more to say, it ends in order.
+		if failed := e.variable("originate_disposition"); d.state == waiting && d.main.cause == "NORMAL_CLEARING" && failed != "" {
+			d.main.cause = failed
+		}
 		d.disown()
 		d.over()
+	}
+}
+
+// peerEvent takes what a channel says that the dialplan has called: its ringing may be passed over by its answer.
+func (d *direct) peerEvent(e event) {
+	switch e.name {
+	case "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA":
+		d.ringing()
+	default:
+		d.leg.peerEvent(e)
 	}
 }
 
@@ -139,6 +155,7 @@ func (d *direct) order(item any) {
 	switch m := said.message; m.Method {
 	case "verto.media":
 		d.ringing()
+		d.early(m.Params.SDP)
 	case "verto.answer":
 		d.answered(m.Params.SDP)
 	case "verto.bye":
@@ -150,9 +167,9 @@ func (d *direct) order(item any) {
 	}
 }
 
-// answered: the dialplan, or whom it has called, has answered. Audio flows from now on.
-func (d *direct) answered(sdp string) {
-	if d.state != waiting {
+// early opens the sound of a call that has early media: nobody listens yet, but what arrives has a place.
+func (d *direct) early(sdp string) {
+	if d.state != waiting || d.audio.flow != nil {
 		return
 	}
 	flow, err := d.link.openFlow(sdp, d.format)
@@ -160,11 +177,22 @@ func (d *direct) answered(sdp string) {
 		d.fail(bridge.MediaFailed, fmt.Errorf("set up audio: %w", err))
 		return
 	}
+	d.audio.flow = flow
+}
+
+// answered: the dialplan, or whom it has called, has answered. Audio flows from now on.
+func (d *direct) answered(sdp string) {
+	if d.state != waiting {
+		return
+	}
+	if d.early(sdp); d.audio.flow == nil {
+		return // it has failed
+	}
 	d.deadline.Stop()
-	d.state, d.audio.flow = up, flow
-	d.log.Debug("leg is up", "audio", flow.Format().Codec.String())
+	d.state, d.wasUp = up, true
+	d.log.Debug("leg is up", "audio", d.audio.flow.Format().Codec.String())
 	d.emit(bridge.Answered{})
-	d.emit(bridge.Media{Flow: flow})
+	d.emit(bridge.Media{Flow: d.audio.flow})
 }
 
 // over: the channel has ended, by its event or by mod_verto's word. In a call that is up the event alone may mean that
@@ -172,11 +200,12 @@ func (d *direct) answered(sdp string) {
 func (d *direct) over() {
 	gone := d.audio.channel == ""
 	switch {
-	case d.state == waiting && !d.parked && strings.Contains(d.main.cause, "ROUTE"):
+	case gone && d.state == waiting && !d.parked && strings.Contains(d.main.cause, "ROUTE"):
 		d.fallBack()
-	case d.state == waiting:
-		d.disown()
+	case gone && d.state == waiting:
 		d.end(failedDial(d.main.cause), nil)
+	case d.state == waiting:
+		d.deadline.Reset(partingSettles)
 	case gone && d.heard:
 		d.end(clearing(d.main.cause), nil)
 	default:
@@ -188,12 +217,15 @@ func (d *direct) over() {
 // fallBack dials as it is done without the extension that parks.
 func (d *direct) fallBack() {
 	d.link.ways.sayNarrow(d.link.opt)
-	d.disown()
-	d.audio.count, d.main = 0, mainChannel{}
+	d.session.forget(d.call())
+	d.main = mainChannel{}
 	out := &outbound{called: d.called}
 	d.role = out
 	out.originate()
 }
+
+// call is the uuid of the channel, also when that is gone.
+func (d *direct) call() string { return d.id + "-media1" }
 
 // disown forgets the channel, which is gone.
 func (d *direct) disown() {
@@ -224,15 +256,19 @@ func (d *direct) event(event) {} // there is no main channel
 func (d *direct) join(context.Context) error { return nil }
 
 func (d *direct) expired() {
-	if d.parked {
+	switch {
+	case d.heard:
+		d.end(failedDial(d.main.cause), nil)
+	case d.parked:
 		d.end(bridge.CauseOf(bridge.NoAnswer), nil)
-		return
+	default:
+		d.end(bridge.CauseOf(bridge.Failure), fmt.Errorf("extension %s does not park", d.link.opt.Verto.DialExtension))
 	}
-	d.end(bridge.CauseOf(bridge.Failure), fmt.Errorf("extension %s does not park", d.link.opt.Verto.DialExtension))
 }
 
 // release hangs up: what the dialplan rings is cancelled by that.
 func (d *direct) release(ctx context.Context) error {
+	defer d.session.forget(d.call())
 	if d.audio.channel == "" {
 		return nil
 	}
@@ -240,9 +276,8 @@ func (d *direct) release(ctx context.Context) error {
 		// The WebSocket keeps the order: should the invitation still be on its way, this comes after it.
 		_ = d.session.bye(ctx, d.audio.channel)
 	}
-	d.session.forget(d.audio.channel)
 	cause := hangupCause(d.ended.Cause)
-	if d.audio.flow == nil {
+	if !d.wasUp {
 		cause = "ORIGINATOR_CANCEL"
 	}
 	if err := d.link.verbs().kill(ctx, d.audio.channel, cause); err != nil {

@@ -3,7 +3,7 @@
 // missing.
 //
 // It does: one event-socket connection and one WebSocket per FreeSWITCH, both with deadlines and reconnection; inbound
-// calls that the dialplan parks with a mark, or sends to our own socket; outbound calls into the dialplan or to any dial
+// calls that the dialplan parks with a mark, or sends to our own socket; outbound calls into the dialplan, with wideband audio, or to a dial
 // string; DTMF, hold, transfers by the phone; re-attaching audio after a lost WebSocket; finding and hanging up what a
 // crash or a lost reply left behind. Everything it creates carries a uuid that begins with "tgtrunk-" and a channel
 // variable TGTRUNK_LEG.

@@ -265,7 +265,15 @@ func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
 		f.event("CHANNEL_BRIDGE", c)
 	case "uuid_kill":
 		f.hangup(c, rest)
-	case "uuid_transfer", "uuid_recv_dtmf":
+	case "uuid_transfer":
+		number, _, _ := strings.Cut(rest, " ")
+		if c.party = f.calls(number); c.party == nil {
+			f.hangup(c, "NO_ROUTE_DESTINATION")
+			break
+		}
+		c.parked = false
+		c.party.called(f, c)
+	case "uuid_recv_dtmf":
 	}
 	return "+OK\n"
 }
@@ -284,6 +292,9 @@ func (f *fakeFS) hangup(c *fakeChannel, cause string) {
 	f.event("CHANNEL_HANGUP_COMPLETE", c, "Hangup-Cause", cause)
 	c.party.hangUp()
 	c.result("-ERR " + cause)
+	if _, open := f.sockets[c.socket]; open {
+		c.tell("verto.bye", "cause", cause)
+	}
 	if other := f.channels[c.bridged]; other != nil {
 		other.bridged = ""
 		if other.vars["park_after_bridge"] == "true" {
@@ -350,6 +361,18 @@ func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// vertoAnswer tells the WebSocket of a channel that it is answered. f.mu is held.
+func (f *fakeFS) vertoAnswer(c *fakeChannel) {
+	f.ports++
+	c.tell("verto.answer", "sdp", fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports))
+}
+
+// tell sends a message of mod_verto about a channel. fakeFS.mu is held.
+func (c *fakeChannel) tell(method, name, value string) {
+	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": map[string]string{"callID": c.id, name: value}})
+	_ = c.socket.Write(context.Background(), websocket.MessageText, text)
+}
+
 func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 	var m struct {
 		ID     int64  `json:"id"`
@@ -359,6 +382,7 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 			SDP          string `json:"sdp"`
 			DialogParams struct {
 				CallID      string `json:"callID"`
+				Destination string `json:"destination_number"`
 				RecoverCall *bool  `json:"recoverCall"`
 			} `json:"dialogParams"`
 		} `json:"params"`
@@ -380,13 +404,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		if m.Params.DialogParams.RecoverCall == nil || *m.Params.DialogParams.RecoverCall || f.closed {
 			return
 		}
-		c := &fakeChannel{id: call, vars: map[string]string{}, answered: true, socket: conn}
+		c := &fakeChannel{id: call, vars: map[string]string{}, answered: m.Params.DialogParams.Destination != defaultDial, socket: conn}
 		f.channels[call] = c
 		f.park(c)
-		f.ports++
-		sdp := fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports)
-		text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "verto.answer", "params": map[string]string{"callID": call, "sdp": sdp}})
-		reply(string(text))
+		if c.answered {
+			f.vertoAnswer(c)
+		}
 	case "verto.bye":
 		if c := f.channels[call]; c != nil {
 			f.hangup(c, "NORMAL_CLEARING")

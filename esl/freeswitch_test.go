@@ -58,6 +58,13 @@ const testDialplan = `
     <action application="hash" data="insert/end/facts/${caller_id_number}:${caller_id_name}:${TGTRUNK_USER_ID}:${TGTRUNK_NAME}:${COLOUR}"/>
     <action application="ring_ready"/><action application="sleep" data="200"/><action application="answer"/><action application="park"/>
   </condition></extension>
+  <extension name="far end"><condition field="destination_number" expression="^wide$">
+    <action application="set" data="absolute_codec_string=G722,L16@16000h@20i,opus@48000h,PCMU"/>
+    <action application="set" data="tgtrunk_app=far"/><action application="park"/>
+  </condition></extension>
+  <extension name="early"><condition field="destination_number" expression="^early$">
+    <action application="pre_answer"/><action application="playback" data="tone_stream://%(700,0,1004)"/><action application="answer"/><action application="echo"/>
+  </condition></extension>
   <extension name="slow"><condition field="destination_number" expression="^slow$">
     <action application="ring_ready"/><action application="sleep" data="500"/><action application="answer"/><action application="echo"/>
   </condition></extension>
@@ -65,9 +72,16 @@ const testDialplan = `
     <action application="answer"/><action application="read" data="4 4 silence_stream://5000 pin 5000 #"/>
     <action application="hash" data="insert/end/pin/${pin}"/><action application="sleep" data="500"/><action application="hangup"/>
   </condition></extension>
+  <extension name="cause"><condition field="destination_number" expression="^cause-(\w+)$"><action application="hangup" data="$1"/></condition></extension>
   <extension name="busy"><condition field="destination_number" expression="^busy$"><action application="hangup" data="USER_BUSY"/></condition></extension>
   <extension name="reject"><condition field="destination_number" expression="^reject$"><action application="hangup" data="CALL_REJECTED"/></condition></extension>
 </context>
+<context name="wide"><extension name="wide"><condition field="destination_number" expression="^(G722|L16|opus|PCMU)$">
+  <action application="bridge" data="[absolute_codec_string=${wide_codec}]sofia/internal/wide@127.0.0.1:${wide_port}"/>
+</condition></extension></context>
+<context name="forward"><extension name="forward"><condition field="destination_number" expression="^(.+)$">
+  <action application="transfer" data="*$1 XML to-telegram"/>
+</condition></extension></context>
 <context name="in"><extension name="in"><condition field="destination_number" expression="^(.+)$">
   <action application="set" data="tgtrunk_app=tgtrunk"/>
   <action application="set" data="tgtrunk_dialled=$1"/>

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -25,10 +26,11 @@ type inbound struct {
 	*leg
 	start    event // its CHANNEL_PARK, or what the socket said of it
 	accept   func(bridge.Offer)
-	told     stage // what the caller was told last
-	tone     bool  // he hears a tone of early media
-	answered bool  // we answered it, or tried to
-	settling bool  // parked anew and not heard of since: it is offered when it is
+	told     stage             // what the caller was told last
+	tone     bool              // he hears a tone of early media
+	answered bool              // we answered it, or tried to
+	settling bool              // parked anew and not heard of since: it is offered when it is
+	facts    map[string]string // variables that were ordered and are not known to be set
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case
@@ -62,7 +64,9 @@ func (in *inbound) begin() {
 
 func (in *inbound) offer() {
 	in.settling = false
-	in.accept(bridge.Offer{Request: in.request(), Leg: in.leg})
+	request := in.request()
+	in.read(request.Variables)
+	in.accept(bridge.Offer{Request: request, Leg: in.leg})
 }
 
 // take marks the channel, and parks it anew where the dialplan gave its park a time limit: that was for the case that
@@ -90,6 +94,47 @@ func (in *inbound) dialled() string {
 		return dialled
 	}
 	return in.start.header["Caller-Destination-Number"]
+}
+
+// read asks for the variables that the exchange or a route needs and that the channel itself has not.
+func (in *inbound) read(facts map[string]string) {
+	for _, name := range append([]string{routing.VarTimeout, routing.VarReachedIn}, in.link.opt.Variables...) {
+		if _, given := facts[name]; given {
+			continue
+		}
+		value, err := in.start.variable(name), error(nil)
+		if value == "" {
+			value, err = in.link.verbs().variable(in.setup.ctx, in.main.id, name)
+		}
+		switch {
+		case err != nil:
+			if !isGone(err) && in.setup.ctx.Err() == nil {
+				in.log.Warn("cannot read a variable of the caller's channel", "variable", name, "error", err)
+			}
+		case value != "":
+			facts[name] = value
+		}
+	}
+}
+
+// annotate sets variables; those that cannot be set now are set when the channel is given back.
+func (in *inbound) annotate(variables map[string]string) {
+	if in.facts == nil {
+		in.facts = make(map[string]string, len(variables))
+	}
+	clean, refused := cleanVariables(variables)
+	if len(refused) > 0 {
+		in.log.Warn("refused variables of the called side", "names", refused)
+	}
+	maps.Copy(in.facts, clean)
+	if in.main.id == "" {
+		return
+	}
+	if err := in.link.verbs().setVariables(in.setup.ctx, in.main.id, in.facts); err != nil {
+		in.log.Debug("cannot set variables now", "error", err)
+		return
+	}
+	clear(in.facts)
 }
 
 // request says what is known of the call.
@@ -124,11 +169,13 @@ func (in *inbound) request() routing.Request {
 }
 
 func (in *inbound) order(item any) {
-	switch item.(type) {
+	switch item := item.(type) {
 	case searchOrder:
 		in.tell(searching)
 	case ringOrder:
 		in.tell(ringing)
+	case factsOrder:
+		in.annotate(item.variables)
 	case answerOrder:
 		if in.state == waiting {
 			in.prepare()
@@ -186,8 +233,10 @@ func (in *inbound) release(ctx context.Context) error {
 	if in.answered {
 		status = "ANSWER"
 	}
+	variables := causeVariables(status, in.ended.Cause)
+	maps.Copy(variables, in.facts)
 	return in.link.letGo(ctx, id, departure{
-		variables: causeVariables(status, in.ended.Cause), cause: hangupCause(in.ended.Cause),
+		variables: variables, cause: hangupCause(in.ended.Cause),
 		onward: !in.answered, entry: entry != nil, failed: in.start.variable(varFailed),
 	})
 }

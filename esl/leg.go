@@ -66,6 +66,7 @@ type role interface {
 
 	// What leg itself does for those whose main channel is bridged with a media channel.
 	mediaEvent(e event)  // an event of the media channel
+	peerEvent(e event)   // an event of a channel that is bridged with the media channel
 	vanished(id string)  // reconciliation misses a channel
 	audioLost(audioLost) // the way for audio broke down
 }
@@ -89,6 +90,9 @@ func (l *leg) Ring() { l.inbox.Put(ringOrder{}) }
 
 // Answer answers an inbound leg, once its audio can flow.
 func (l *leg) Answer() { l.inbox.Put(answerOrder{}) }
+
+// Annotate sets variables on the channel of an inbound leg.
+func (l *leg) Annotate(variables map[string]string) { l.inbox.Put(factsOrder{variables}) }
 
 // SendDigit plays a DTMF digit to whoever the leg is bridged with, if audio is up.
 func (l *leg) SendDigit(digit byte) { l.inbox.Put(digitOrder{digit}) }

@@ -59,6 +59,7 @@ var (
 	_ bridge.Trunk      = (*Link)(nil)
 	_ bridge.ToneSender = (*leg)(nil)
 	_ bridge.Searcher   = (*leg)(nil)
+	_ bridge.Annotator  = (*leg)(nil)
 )
 
 // New checks the options and returns the link, which does nothing until Run.

@@ -27,6 +27,10 @@ type Options struct {
 
 	Ringback pbx.Ringback // what callers at the PBX hear until they are answered; default pbx.Signal
 
+	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables). Those that a channel has come
+	// with its event; another one, which may be a global variable, is a command a call.
+	Variables []string
+
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
 	RequestTimeout time.Duration // deadline of every command to FreeSWITCH; default 5 s
@@ -153,6 +157,11 @@ func (o Options) check() error {
 	}
 	if !o.Ringback.Valid() {
 		report("ringback %q: want %s or %s", o.Ringback, pbx.Signal, pbx.Media)
+	}
+	for _, name := range o.Variables {
+		if !readable(name) {
+			report("variable %q: want the name of a channel variable", name)
+		}
 	}
 	if o.DialTimeout < time.Second {
 		report("dial timeout %v: want at least 1s", o.DialTimeout)

@@ -8,6 +8,7 @@ type (
 	ringOrder   struct{}
 	answerOrder struct{}
 	digitOrder  struct{ digit byte }
+	factsOrder  struct{ variables map[string]string }
 	hangupOrder struct{ cause bridge.Cause }
 	// closingOrder ends the leg for a reason of the link's own: a leg that is up ends normally where err is nil.
 	closingOrder struct {

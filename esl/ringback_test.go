@@ -26,9 +26,9 @@ func burst(t *testing.T, c *lab.PhoneCall, hz float64, length time.Duration) {
 	})
 }
 
-// TestEarlyMedia: a caller from the dialplan hears a tone while the user is looked for, and another while he is alerted,
+// TestCallerHearsTones: a caller from the dialplan hears a tone while the user is looked for, and another while he is alerted,
 // as early media; then the call is answered, and the tone has gone.
-func TestEarlyMedia(t *testing.T) {
+func TestCallerHearsTones(t *testing.T) {
 	o := sharedFreeSWITCH(t).options()
 	o.Ringback = pbx.Media
 	d := newDeskWith(t, o, lab.PhoneOptions{}, lab.PhoneOptions{})
@@ -53,9 +53,9 @@ func TestEarlyMedia(t *testing.T) {
 	}
 }
 
-// TestEarlyMediaRefused: what is played does not stand in the way of a refusal, its cause and its Retry-After, nor of the
+// TestCallerHearsTonesRefused: what is played does not stand in the way of a refusal, its cause and its Retry-After, nor of the
 // dialplan that goes on.
-func TestEarlyMediaRefused(t *testing.T) {
+func TestCallerHearsTonesRefused(t *testing.T) {
 	o := sharedFreeSWITCH(t).options()
 	o.Ringback = pbx.Media
 	d := newDeskWith(t, o, lab.PhoneOptions{}, lab.PhoneOptions{})

@@ -63,9 +63,15 @@ func isPlain(s string) bool {
 	return utf8.ValidString(s) && onlyRunes(s, func(r rune) bool { return !unicode.IsControl(r) })
 }
 
+// readable reports whether text can be the name of a channel variable.
+func readable(name string) bool {
+	return name != "" && len(name) <= 80 && (name[0] < '0' || name[0] > '9') &&
+		onlyRunes(name, func(r rune) bool { return isWord(r) || r == '-' })
+}
+
+// validVariable reports whether a route may set a variable.
 func validVariable(name string) bool {
-	if name == "" || len(name) > 80 || name[0] >= '0' && name[0] <= '9' ||
-		!onlyRunes(name, func(r rune) bool { return isWord(r) || r == '-' }) {
+	if !readable(name) {
 		return false
 	}
 	for _, begin := range guarded {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,13 +27,22 @@ func TestSuite(t *testing.T) {
 		goleak.IgnoreAnyFunction("github.com/tgtrunk/tgtrunk/esl.newFakeFS.func2"),
 		goleak.IgnoreAnyFunction("net/http.(*Server).Serve"),
 	}
-	trunktest.Run(t, trunktest.Harness{Open: func(t testing.TB) trunktest.Fixture { return newFakeWorld(t) }, Within: 10 * time.Second, Leaks: ours})
+	for name, direct := range map[string]bool{"to an endpoint": false, "into the dialplan": true} {
+		t.Run(name, func(t *testing.T) {
+			trunktest.Run(t, trunktest.Harness{Open: func(t testing.TB) trunktest.Fixture {
+				w := newFakeWorld(t)
+				w.direct = direct
+				return w
+			}, Within: 10 * time.Second, Leaks: ours})
+		})
+	}
 }
 
 // fakeWorld is a link and the fake it runs towards.
 type fakeWorld struct {
 	*fakeFS
 	link    *Link
+	direct  bool // targets are extensions of the dialplan
 	count   atomic.Int64
 	parties sync.Map // by number
 }
@@ -51,7 +61,7 @@ func newFakeWorld(t testing.TB) *fakeWorld {
 		return nil
 	}
 	o := w.options()
-	o.RequestTimeout = 4 * time.Second
+	o.RequestTimeout, o.Variables = 4*time.Second, []string{trunktest.AskedVariable}
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	link, err := New(o)
 	if err != nil {
@@ -77,8 +87,21 @@ func (w *fakeWorld) newParty(b trunktest.Behaviour) *fakeParty {
 	return &fakeParty{behaviour: b, number: fmt.Sprint(w.count.Add(1)), rings: make(chan struct{}), up: make(chan struct{}), over: make(chan struct{})}
 }
 
-// Call parks a caller.
-func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) {
+// Variable asks the fake.
+func (w *fakeWorld) Variable(_ context.Context, o bridge.Offer, name string) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.channels[o.Variables["PBX_CHANNEL_ID"]]
+	if c == nil {
+		return "", errors.New("the caller's channel is gone")
+	}
+	return c.vars[name], nil
+}
+
+func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) { return w.CallWith(ctx, nil) }
+
+// CallWith parks a caller.
+func (w *fakeWorld) CallWith(ctx context.Context, variables map[string]string) (trunktest.Far, error) {
 	if err := w.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -86,6 +109,7 @@ func (w *fakeWorld) Call(ctx context.Context) (trunktest.Far, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &fakeChannel{id: "caller-" + p.number, party: p, vars: map[string]string{varApp: "tgtrunk", varDialled: "bob", "park_timeout": "5"}}
+	maps.Copy(c.vars, variables)
 	w.channels[c.id] = c
 	p.fs, p.channel = w.fakeFS, c
 	w.park(c)
@@ -100,6 +124,9 @@ func (w *fakeWorld) Target(b trunktest.Behaviour) (routing.Target, trunktest.Far
 	}
 	p := w.newParty(b)
 	w.parties.Store(p.number, p)
+	if w.direct {
+		return routing.Target{Extension: p.number}, p, nil
+	}
 	return routing.Target{Endpoint: "fake/" + p.number}, p, nil
 }
 
@@ -163,6 +190,10 @@ func (p *fakeParty) pickUp() {
 	c.answered = true
 	p.answer()
 	p.fs.event("CHANNEL_ANSWER", c)
+	if c.socket != nil {
+		p.fs.vertoAnswer(c)
+		return
+	}
 	p.fs.park(c)
 	c.result("+OK " + c.id)
 }

@@ -12,6 +12,7 @@ import (
 // the Telegram user who calls; one that is not known is not set.
 const (
 	VarUserID   = "TGTRUNK_USER_ID"  // digits
+	VarUserID2  = "TGTRUNK_USERID"   // the same under its other name: what VarUserID says, where that is set
 	VarUsername = "TGTRUNK_USERNAME" // without '@'
 	VarPhone    = "TGTRUNK_PHONE"    // E.164 with '+'
 	VarName     = "TGTRUNK_NAME"     // display name, sanitised
@@ -208,8 +209,10 @@ func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[st
 	set(VarUsername, caller.Username)
 	set(VarPhone, caller.Phone)
 	set(VarUserID, "")
+	set(VarUserID2, "") // whatever the offering side says: both names say the same, or neither is set
 	if caller.UserID > 0 {
 		set(VarUserID, strconv.FormatInt(caller.UserID, 10))
+		set(VarUserID2, out[VarUserID])
 	}
 	if t.kinds[q.Trunk] == Account {
 		set(VarAccount, q.Trunk)

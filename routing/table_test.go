@@ -107,7 +107,7 @@ func TestFactsForThePBX(t *testing.T) {
 		Trunk:  "sales",
 		Caller: Party{UserID: 123456, Username: "durov", Phone: "4930123456", Name: "Pa\"vel\r\nDurov \u202e👍"},
 		Variables: map[string]string{
-			"TG_LANG": "de", "TG_PREMIUM": "1", "bad name": "x", "TG_BIO": "a\r\nb${X}", "TGTRUNK_USER_ID": "1", "TGTRUNK_DIALLED": "forged",
+			"TG_LANG": "de", "TG_PREMIUM": "1", "bad name": "x", "TG_BIO": "a\r\nb${X}", "TGTRUNK_USER_ID": "1", "TGTRUNK_USERID": "2", "TGTRUNK_DIALLED": "forged",
 		},
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func TestFactsForThePBX(t *testing.T) {
 	}
 	got := plan.Targets[0]
 	want := map[string]string{
-		"TGTRUNK_USER_ID": "123456", "TGTRUNK_USERNAME": "durov", "TGTRUNK_PHONE": "+4930123456", "TGTRUNK_NAME": "Pa vel Durov 👍",
+		"TGTRUNK_USER_ID": "123456", "TGTRUNK_USERID": "123456", "TGTRUNK_USERNAME": "durov", "TGTRUNK_PHONE": "+4930123456", "TGTRUNK_NAME": "Pa vel Durov 👍",
 		"TGTRUNK_NUMBER": "+4930123456", "TGTRUNK_ACCOUNT": "sales", "TGTRUNK_RULE": "r",
 		"DEPARTMENT": "sales, Berlin", "TG_LANG": "none", "TG_PREMIUM": "1", "TG_BIO": "a b X",
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
-func cases() []testCase { return slices.Concat(offerCases(), dialCases(), runCases()) }
+func cases() []testCase { return slices.Concat(offerCases(), dialCases(), runCases(), dialplanCases()) }
 
 // orders given to a leg, each of which must return at once.
 
@@ -75,6 +75,9 @@ func (w *watched) orderAll() error {
 		}
 		if h, ok := w.Leg.(bridge.Holder); ok {
 			h.Hold(true)
+		}
+		if a, ok := w.Leg.(bridge.Annotator); ok {
+			a.Annotate(map[string]string{"TGTRUNK_PRESENCE": "online"})
 		}
 		w.Hangup(bridge.CauseOf(bridge.Normal))
 	})

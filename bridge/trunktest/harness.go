@@ -34,6 +34,17 @@ type Fixture interface {
 	Target(b Behaviour) (routing.Target, Far, error)
 }
 
+// Dialplan is a Fixture of a PBX, whose channels have variables. The cases about them are skipped for others.
+type Dialplan interface {
+	// CallWith is Call by a party whose channel has these variables when the dialplan hands it to the trunk.
+	CallWith(ctx context.Context, variables map[string]string) (Far, error)
+	// Variable returns a variable of the channel that was offered; "" where it is not set.
+	Variable(ctx context.Context, o bridge.Offer, name string) (string, error)
+}
+
+// AskedVariable is a variable that routes ask for: the trunk of a Dialplan is made with it among those.
+const AskedVariable = "DEPARTMENT"
+
 // Far is the party at the other end of one call, in the world beyond the trunk. What waits returns an error when ctx
 // ends first.
 type Far interface {

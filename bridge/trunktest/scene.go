@@ -112,19 +112,26 @@ func (s *scene) call() (*watched, Far, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the far side call: %w", err)
 	}
+	w, _, err := s.offered(ctx)
+	return w, far, err
+}
+
+// offered waits for an offer and watches its leg.
+func (s *scene) offered(ctx context.Context) (*watched, bridge.Offer, error) {
+	var none bridge.Offer
 	select {
 	case o := <-s.offers:
 		switch {
 		case o.Leg == nil:
-			return nil, nil, errors.New("the offer has no leg")
+			return nil, none, errors.New("the offer has no leg")
 		case o.Leg.ID() == "":
-			return nil, nil, errors.New("the offered leg has no id")
+			return nil, none, errors.New("the offered leg has no id")
 		case o.Trunk != s.Trunk().Name():
-			return nil, nil, fmt.Errorf("the offer says trunk %q, the trunk's name is %q", o.Trunk, s.Trunk().Name())
+			return nil, none, fmt.Errorf("the offer says trunk %q, the trunk's name is %q", o.Trunk, s.Trunk().Name())
 		}
-		return s.watch(o.Leg), far, nil
+		return s.watch(o.Leg), o, nil
 	case <-ctx.Done():
-		return nil, nil, errors.New("the far side calls and no offer comes")
+		return nil, none, errors.New("the far side calls and no offer comes")
 	}
 }
 

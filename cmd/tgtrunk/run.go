@@ -157,7 +157,7 @@ func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, 
 			Socket: esl.SocketOptions{Listen: f.Socket.Listen, Allow: f.Socket.Allow, Password: f.Socket.Password.Reveal()},
 			Media: esl.MediaOptions{Listen: f.RTP.Listen, Advertise: f.RTP.Advertise, Codec: f.Codec,
 				Unicast: esl.UnicastOptions{Off: !*f.Unicast}},
-			Ringback: pbx.Ringback(f.Ringback), RequestTimeout: f.Timeout, Log: log,
+			Ringback: pbx.Ringback(f.Ringback), RequestTimeout: f.Timeout, Variables: variables, Log: log,
 		})
 	default:
 		a := p.Asterisk
