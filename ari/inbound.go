@@ -12,6 +12,7 @@ import (
 	ariapi "github.com/CyCoreSystems/ari/v6"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -20,7 +21,9 @@ type inbound struct {
 	*leg
 	start    *ariapi.StasisStart
 	accept   func(bridge.Offer)
-	rang     bool
+	told     stage             // what the caller was told last
+	tones    int               // that were played
+	tone     string            // id of the playback that he hears as early media, "" for none
 	answered bool              // we answered it, or tried to
 	facts    map[string]string // variables that were ordered and are not known to be set
 }
@@ -108,12 +111,15 @@ func (in *inbound) request() routing.Request {
 
 func (in *inbound) order(item any) {
 	switch item := item.(type) {
+	case searchOrder:
+		in.tell(searching)
 	case ringOrder:
-		in.ring()
+		in.tell(ringing)
 	case factsOrder:
 		in.annotate(item.variables)
 	case answerOrder:
 		if in.state == waiting {
+			in.hush(in.setup.ctx)
 			in.prepare(in.askLaw())
 		}
 	}
@@ -132,20 +138,18 @@ func (in *inbound) annotate(variables map[string]string) {
 	if in.channel == "" {
 		return
 	}
-	if err := in.link.rest.setVariables(in.setup.ctx, in.channel, in.facts); err != nil {
+	playing := in.tone != ""
+	in.hush(in.setup.ctx)
+	err := in.link.rest.setVariables(in.setup.ctx, in.channel, in.facts)
+	if err != nil {
 		in.log.Debug("cannot set variables now", "error", err)
-		return
+	} else {
+		clear(in.facts)
 	}
-	clear(in.facts)
-}
-
-func (in *inbound) ring() {
-	if in.rang || in.state != waiting {
-		return
-	}
-	in.rang = true
-	if err := in.link.rest.ring(in.setup.ctx, in.channel); err != nil {
-		in.log.Warn("cannot signal ringing", "error", err)
+	if playing {
+		if err := in.earlyMedia(in.told); err != nil {
+			in.log.Warn("cannot go on with the tone of early media", "error", err)
+		}
 	}
 }
 
@@ -158,7 +162,7 @@ func (in *inbound) join(ctx context.Context) error {
 		return err
 	}
 	in.answered = true
-	if in.rang {
+	if in.told == ringing && in.link.opt.Ringback == pbx.Signal {
 		return in.link.rest.stopRing(ctx, in.channel) // to an answered channel ringing is a tone that goes on
 	}
 	return nil
@@ -193,6 +197,7 @@ func (in *inbound) release(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
+	in.hush(ctx)
 	status := statusOf(in.ended.Cause.Reason)
 	if in.answered {
 		status = "ANSWER"

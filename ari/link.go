@@ -57,6 +57,7 @@ func defaultTiming() timing {
 var (
 	_ bridge.Trunk      = (*Link)(nil)
 	_ bridge.ToneSender = (*leg)(nil)
+	_ bridge.Searcher   = (*leg)(nil)
 )
 
 // New checks the options and returns the link, which does nothing until Run.

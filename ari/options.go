@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 
 	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables): each is a request a call.
 	Variables []string
+
+	Ringback pbx.Ringback // what callers at the PBX hear until they are answered; default pbx.Signal
 
 	Context        string        // dialplan context for targets that name only an extension; default "from-telegram"
 	DialTimeout    time.Duration // how long a dialled target may ring if it says nothing itself; default 60 s
@@ -58,6 +61,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Context == "" {
 		o.Context = defaultContext
+	}
+	if o.Ringback == "" {
+		o.Ringback = pbx.Signal
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = defaultDialTimeout
@@ -100,6 +106,9 @@ func (o Options) check() error {
 	}
 	if !validContext(o.Context) {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
+	}
+	if !o.Ringback.Valid() {
+		report("ringback %q: want %s or %s", o.Ringback, pbx.Signal, pbx.Media)
 	}
 	if o.DialTimeout < time.Second {
 		report("dial timeout %v: want at least 1s", o.DialTimeout)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/ari"
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/media"
@@ -14,6 +15,11 @@ import (
 
 // newPhoneRig runs a link on an Asterisk of its own, with one SIP phone whose calls enter a context.
 func newPhoneRig(t *testing.T, dialplanContext string, o lab.PhoneOptions) (*rig, *lab.Phone) {
+	t.Helper()
+	return newPhoneRigWith(t, dialplanContext, o, func(*ari.Options) {})
+}
+
+func newPhoneRigWith(t *testing.T, dialplanContext string, o lab.PhoneOptions, change func(*ari.Options)) (*rig, *lab.Phone) {
 	t.Helper()
 	o.Name = "alice"
 	phone, err := lab.NewPhone(o)
@@ -27,7 +33,9 @@ func newPhoneRig(t *testing.T, dialplanContext string, o lab.PhoneOptions) (*rig
 	}
 	a := ownAsterisk(t, lab.SIPEndpoint{Name: "alice", Context: dialplanContext, ContactPort: phone.Port(), Codecs: codecs})
 	phone.SetServer(a.SIPAddr())
-	return newRig(t, a), phone
+	link := options(a)
+	change(&link)
+	return newRigWith(t, a, link), phone
 }
 
 func call(t *testing.T, phone *lab.Phone, number string) *lab.PhoneCall {

@@ -234,6 +234,9 @@ func (c *call) dial(t routing.Target) {
 		Trunk: t.Trunk, Leg: leg.ID(), Party: calledParty(t), Target: place(t), DialMS: c.sinceOffer(),
 		Shown: shownOf(t),
 	})
+	if s, ok := c.legs[offering].Leg.(Searcher); ok && !c.state.rung {
+		s.Search()
+	}
 	c.legs[dialled].log.Info("target dialled", "to", maskedPlace(t))
 	if c.x.o.Memory != nil && t.Presented != nil {
 		// Beside the call, which does not wait for a store; the exchange waits for it at its end.

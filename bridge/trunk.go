@@ -118,6 +118,9 @@ func (Ended) event()    {}
 // ToneSender is a Leg that can send DTMF digits to its party. Like every order it does not block.
 type ToneSender interface{ SendDigit(digit byte) }
 
+// Searcher is a Leg that can tell an offering caller, before the far end rings, that it is being looked for.
+type Searcher interface{ Search() }
+
 // Annotator is a Leg whose channel takes variables while the call is set up. Those of one call come before any later
 // order.
 type Annotator interface {

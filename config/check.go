@@ -200,7 +200,14 @@ func (c *checker) asterisk(i int, p *PBX) {
 		c.problem(at("pbx", i, "asterisk", "password"), "pbx %s: password is missing: the one of ari.conf", p.Name)
 	}
 	c.rtp(at("pbx", i, "asterisk", "rtp", "listen"), p.Name, a.RTP)
+	c.ringback(at("pbx", i, "asterisk", "ringback"), p.Name, a.Ringback)
 	c.duration(at("pbx", i, "asterisk", "timeout"), a.Timeout, time.Second, time.Minute)
+}
+
+func (c *checker) ringback(way []any, pbx, value string) {
+	if value != RingbackSignal && value != RingbackMedia {
+		c.problem(way, "pbx %s: ringback is %s or %s, not %q", pbx, RingbackSignal, RingbackMedia, value)
+	}
 }
 
 func (c *checker) rtp(way []any, pbx string, r RTP) {

@@ -21,6 +21,7 @@ func (c *checker) freeswitch(i int, p *PBX) {
 	if !slices.Contains(codecs, f.Codec) {
 		c.problem(way("codec"), "pbx %s: codec is %s, not %q", p.Name, strings.Join(codecs, ", "), f.Codec)
 	}
+	c.ringback(way("ringback"), p.Name, f.Ringback)
 	c.verto(way, p)
 	if f.Socket.Listen != "" {
 		c.address(way("socket", "listen"), f.Socket.Listen)

@@ -91,6 +91,12 @@ type PBX struct {
 	FreeSWITCH *FreeSWITCH `yaml:"freeswitch"`
 }
 
+// The values of a PBX's ringback.
+const (
+	RingbackSignal = "signal" // callers hear their own switch's tone
+	RingbackMedia  = "media"  // callers hear tones of ours as early media
+)
+
 // Asterisk is a link over ARI.
 type Asterisk struct {
 	URL      string        `yaml:"url"`
@@ -98,6 +104,7 @@ type Asterisk struct {
 	Password Secret        `yaml:"password"`
 	App      string        `yaml:"app"`
 	RTP      RTP           `yaml:"rtp"`
+	Ringback string        `yaml:"ringback"` // signal or media, see docs/configuration.md
 	Timeout  time.Duration `yaml:"timeout"`
 }
 
@@ -109,8 +116,9 @@ type FreeSWITCH struct {
 	Verto    Verto         `yaml:"verto"`
 	Socket   Socket        `yaml:"socket"`
 	RTP      RTP           `yaml:"rtp"`
-	Codec    string        `yaml:"codec"`   // auto, l16, pcmu, pcma or opus
-	Unicast  *bool         `yaml:"unicast"` // whether audio may go without mod_verto
+	Codec    string        `yaml:"codec"`    // auto, l16, pcmu, pcma or opus
+	Unicast  *bool         `yaml:"unicast"`  // whether audio may go without mod_verto
+	Ringback string        `yaml:"ringback"` // signal or media
 	Timeout  time.Duration `yaml:"timeout"`
 }
 
@@ -220,11 +228,13 @@ func (c *Config) fillDefaults() {
 	for i := range c.PBX {
 		if a := c.PBX[i].Asterisk; a != nil {
 			setDefault(&a.App, "tgtrunk")
+			setDefault(&a.Ringback, RingbackSignal)
 			setDefault(&a.RTP.Listen, "127.0.0.1:0")
 			setDefault(&a.Timeout, 5*time.Second)
 		}
 		if f := c.PBX[i].FreeSWITCH; f != nil {
 			setDefault(&f.App, "tgtrunk")
+			setDefault(&f.Ringback, RingbackSignal)
 			setDefault(&f.RTP.Listen, "127.0.0.1:0")
 			setDefault(&f.Codec, "auto")
 			setDefault(&f.Timeout, 5*time.Second)

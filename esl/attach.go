@@ -41,7 +41,8 @@ func (l *leg) openAudio() error {
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
 	l.link.legs.Own(l.audio.channel, l)
-	if l.audio.flow, err = way.open(ctx, l.audio.channel, l.link.opt.Media.wanted(l.main.codec)); err != nil {
+	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.party}
+	if l.audio.flow, err = way.open(ctx, o); err != nil {
 		return err
 	}
 	l.link.legs.Confirm(l.audio.channel, l)
@@ -89,7 +90,7 @@ const orphanTimeout = "30:NORMAL_TEMPORARY_FAILURE"
 func (l *leg) connected() {
 	l.deadline.Stop()
 	l.state = up
-	l.main.parked = false
+	l.main.parked, l.main.bridged, l.main.joined = false, true, true
 	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
 	if !l.audio.told {
 		l.audio.told = true

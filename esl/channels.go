@@ -1,7 +1,9 @@
 package esl
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -17,6 +19,9 @@ type mainChannel struct {
 	placed bool   // we have dialled it
 	parked bool   // it is parked, as it is when its media channel has gone
 	took   int    // event.profile of the way on which it came to us
+
+	bridged bool // with the media channel
+	joined  bool // has been, once
 }
 
 // event takes an event of the leg's channels, or of one that is bridged with its media channel.
@@ -55,9 +60,13 @@ func (l *leg) mainEvent(e event) {
 		}
 	case "CHANNEL_BRIDGE":
 		l.main.parked, l.main.took = false, max(l.main.took, e.profile())
-		if l.state == connecting && e.other == l.audio.channel {
+		l.main.bridged = e.other == l.audio.channel && e.other != ""
+		if l.state == connecting && l.main.bridged {
 			l.connected()
 		}
+		l.meet(e, l.main.placed)
+	case "CHANNEL_UNBRIDGE":
+		l.main.bridged = false
 	case "CHANNEL_HANGUP_COMPLETE":
 		l.main.cause = e.header["Hangup-Cause"]
 		if l.state == up || l.state == parting {
@@ -65,7 +74,9 @@ func (l *leg) mainEvent(e event) {
 			return
 		}
 	}
-	l.peerEvent(e)
+	if l.main.bridged {
+		l.peerEvent(e)
+	}
 	l.role.event(e)
 }
 
@@ -154,9 +165,14 @@ func (l *leg) peerEvent(e event) {
 func (l *leg) mediaEvent(e event) {
 	switch e.name {
 	case "CHANNEL_BRIDGE":
-		if l.state == connecting && e.other == l.main.id {
-			l.connected()
+		if e.other == l.main.id && e.other != "" {
+			l.main.bridged = true
+			if l.state == connecting {
+				l.connected()
+			}
 		}
+	case "CHANNEL_UNBRIDGE":
+		l.main.bridged = false
 	case "CHANNEL_PARK":
 		// With the party gone nobody is left that it could be bridged with.
 		if l.state == up && l.main.id == "" {
@@ -213,4 +229,33 @@ func (l *leg) takeMain() string {
 		l.link.legs.Disown(id)
 	}
 	return id
+}
+
+// varFree marks a channel of ours that others have taken over: it is in no call of ours any more, and is left alone.
+const varFree = "tgtrunk_free"
+
+// sentOn reports whether the party's channel and the media channel were both sent elsewhere, each for itself, as into a
+// conference: then the party does not end with us.
+func (l *leg) sentOn(ctx context.Context) bool {
+	if l.main.id == "" || !l.main.joined || l.main.bridged || l.main.parked || l.audio.channel == "" {
+		return false
+	}
+	// With the media channel gone the party is about to park.
+	there, err := l.link.verbs().api(ctx, "uuid_exists", l.audio.channel)
+	return err == nil && there == "true"
+}
+
+// setFree gives the party's channel up: what we had asked of it is taken back.
+func (l *Link) setFree(ctx context.Context, id string) error {
+	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", "park_after_bridge": "", "park_timeout": ""})
+	if err == nil || isGone(err) {
+		return nil
+	}
+	return fmt.Errorf("give a channel up that was sent elsewhere: %w", err)
+}
+
+// isFree reports whether a channel that carries our mark was given up.
+func (l *Link) isFree(ctx context.Context, id string) bool {
+	free, err := l.verbs().variable(ctx, id, varFree)
+	return err == nil && free == "true"
 }

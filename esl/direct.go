@@ -60,11 +60,8 @@ func (d *direct) begin() {
 	d.link.legs.Own(d.audio.channel, d.leg)
 	here, err := d.link.advertised(d.setup.ctx)
 	if err == nil {
-		name, number := cleanText(d.target.Caller.Name, maxNameBytes), cleanNumber(d.target.Caller.Number)
-		orDefault(&number, "anonymous")
-		orDefault(&name, number)
 		err = d.session.call(d.setup.ctx, invitation{
-			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), name: name, number: number,
+			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), caller: d.party,
 		}, func(m vertoMessage) { d.inbox.Put(vertoSaid{m}) })
 	}
 	if err != nil {
@@ -108,6 +105,8 @@ func (d *direct) mediaEvent(e event) {
 		}
 	case "CHANNEL_PROGRESS": // of early media verto.media tells; that event comes with an answer too
 		d.ringing()
+	case "CHANNEL_BRIDGE":
+		d.meetOther(e)
 	case "CHANNEL_HANGUP_COMPLETE":
 		d.main.cause = e.header["Hangup-Cause"]
 		// FreeSWITCH lets a dialplan go on after a call that nobody answered; where that has no more to say, it ends in order.

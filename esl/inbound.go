@@ -31,7 +31,8 @@ type inbound struct {
 	*leg
 	start    event // its CHANNEL_PARK, or what the socket said of it
 	accept   func(bridge.Offer)
-	rang     bool
+	told     stage             // what the caller was told last
+	tone     bool              // he hears a tone of early media
 	answered bool              // we answered it, or tried to
 	settling bool              // parked anew and not heard of since: it is offered when it is
 	due      bool              // it was to be answered while it was gone
@@ -50,6 +51,8 @@ const parkSettles = 2 * time.Second
 func (in *inbound) begin() {
 	in.main.note(in.start)
 	in.main.parked = true
+	in.party = displayOf("", in.dialled())
+	in.meet(in.start, false)
 	if err := in.take(); err != nil {
 		if isGone(err) {
 			in.end(bridge.CauseOf(bridge.Cancelled), nil) // the caller gave up that moment
@@ -90,6 +93,14 @@ func (in *inbound) take() error {
 		return v.park(ctx, in.main.id)
 	}
 	return nil
+}
+
+// dialled is whom to call.
+func (in *inbound) dialled() string {
+	if dialled := in.start.variable(varDialled); dialled != "" {
+		return dialled
+	}
+	return in.start.header["Caller-Destination-Number"]
 }
 
 // read asks for the variables that the exchange or a route needs and that the channel itself has not.
@@ -136,10 +147,6 @@ func (in *inbound) annotate(variables map[string]string) {
 // request says what is known of the call.
 func (in *inbound) request() routing.Request {
 	e := in.start
-	dialled := e.variable(varDialled)
-	if dialled == "" {
-		dialled = e.header["Caller-Destination-Number"]
-	}
 	facts := map[string]string{
 		"PBX_CHANNEL":     e.header["Channel-Name"],
 		"PBX_CHANNEL_ID":  e.id,
@@ -163,15 +170,17 @@ func (in *inbound) request() routing.Request {
 	return routing.Request{
 		Trunk:     in.link.opt.Name,
 		Caller:    routing.Party{Number: e.header["Caller-Caller-ID-Number"], Name: e.header["Caller-Caller-ID-Name"]},
-		Dialled:   dialled,
+		Dialled:   in.dialled(),
 		Variables: facts,
 	}
 }
 
 func (in *inbound) order(item any) {
 	switch item := item.(type) {
+	case searchOrder:
+		in.tell(searching)
 	case ringOrder:
-		in.ring()
+		in.tell(ringing)
 	case factsOrder:
 		in.annotate(item.variables)
 	case answerOrder:
@@ -193,18 +202,9 @@ func (in *inbound) leaves() {
 	}
 }
 
-func (in *inbound) ring() {
-	if in.rang || in.state != waiting || in.gone || in.start.answered() {
-		return
-	}
-	in.rang = true
-	if err := in.link.verbs().ring(in.setup.ctx, in.main.id); err != nil && !isGone(err) && in.setup.ctx.Err() == nil {
-		in.log.Warn("cannot signal ringing", "error", err)
-	}
-}
-
 // join answers the caller only now: the media channel is there, so the first word is heard.
 func (in *inbound) join(ctx context.Context) error {
+	in.hush(ctx)
 	if in.start.answered() || in.answered {
 		in.answered = true
 		return nil
@@ -254,11 +254,15 @@ func (in *inbound) expired() {
 // what happened: behind the socket application, or at the extension that tgtrunk_failed names. A dialplan that has
 // neither gets the cause as the channel's own.
 func (in *inbound) release(ctx context.Context) error {
+	sentOn := in.sentOn(ctx)
 	id := in.takeMain()
 	entry := in.link.entries.take(in.start.id)
 	defer entry.close()
 	if id == "" {
 		return nil
+	}
+	if sentOn {
+		return in.link.setFree(ctx, id)
 	}
 	status := statusOf(in.ended.Cause.Reason)
 	if in.answered {

@@ -35,11 +35,13 @@ type leg struct {
 	// ——— run's
 	log      *slog.Logger
 	role     role
+	party    display // on Telegram's side, as phones are to show it
 	state    state
 	main     mainChannel
 	audio    audio
 	deadline *time.Timer // of the state; role or connect sets it
 	ended    bridge.Ended
+	known    bridge.Report // what has been learnt for the record
 }
 
 // scope is a stretch of work that can be cut short from another goroutine.
@@ -189,7 +191,7 @@ func (l *leg) finish() {
 		attrs = append(attrs, "error", l.ended.Err)
 	}
 	l.log.Debug("leg ended", attrs...)
-	l.ended.Report = bridge.Report{Kind: bridge.FreeSWITCH, Channel: l.main.name, Said: l.main.cause}
+	l.ended.Report = l.report()
 	l.out.End(l.ended)
 }
 
@@ -207,6 +209,10 @@ func (l *leg) expired() {
 		if l.main.parked {
 			l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
 			return
+		}
+		// It was sent elsewhere, and is not ours any more.
+		if err := l.link.setFree(l.setup.ctx, l.takeMain()); err != nil {
+			l.log.Warn("cannot undo what was set on a channel", "error", err)
 		}
 		l.sentElsewhere()
 	default:

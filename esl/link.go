@@ -58,6 +58,7 @@ func defaultTiming() timing {
 var (
 	_ bridge.Trunk      = (*Link)(nil)
 	_ bridge.ToneSender = (*leg)(nil)
+	_ bridge.Searcher   = (*leg)(nil)
 	_ bridge.Annotator  = (*leg)(nil)
 )
 
@@ -152,6 +153,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{called: called{leg: leg, target: t}}
+	leg.party = displayOf(t.Caller.Name, t.Caller.Number)
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
@@ -23,6 +24,8 @@ type Options struct {
 	Verto    VertoOptions  // the usual way for audio; without URL only the fallback is tried
 	Socket   SocketOptions // the other way in, from the dialplan's socket application; off by default
 	Media    MediaOptions  // how audio travels
+
+	Ringback pbx.Ringback // what callers at the PBX hear until they are answered; default pbx.Signal
 
 	// Variables are those of a caller's channel that routes ask for (routing.Table.Variables). Those that a channel has come
 	// with its event; another one, which may be a global variable, is a command a call.
@@ -103,6 +106,7 @@ func orDefault[T comparable](field *T, value T) {
 func (o Options) withDefaults() (Options, error) {
 	orDefault(&o.App, defaultApp)
 	orDefault(&o.Context, defaultContext)
+	orDefault(&o.Ringback, pbx.Signal)
 	orDefault(&o.DialTimeout, defaultDialTimeout)
 	orDefault(&o.RequestTimeout, defaultRequestTimeout)
 	orDefault(&o.Verto.Extension, defaultMedia)
@@ -150,6 +154,9 @@ func (o Options) check() error {
 	}
 	if !validContext(o.Context) {
 		report("context %q: want letters, digits, '-', '_' and '.'", o.Context)
+	}
+	if !o.Ringback.Valid() {
+		report("ringback %q: want %s or %s", o.Ringback, pbx.Signal, pbx.Media)
 	}
 	for _, name := range o.Variables {
 		if !readable(name) {

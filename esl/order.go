@@ -4,6 +4,7 @@ import "github.com/tgtrunk/tgtrunk/bridge"
 
 // The orders of a call, and what the link itself has to say to a leg.
 type (
+	searchOrder struct{}
 	ringOrder   struct{}
 	answerOrder struct{}
 	digitOrder  struct{ digit byte }

@@ -173,9 +173,13 @@ func (out *outbound) expired() {
 // release hangs up: a channel that still rings is cancelled by that. A job that has only just begun may have no channel
 // yet: then it is looked for until the job has come to its end.
 func (out *outbound) release(ctx context.Context) error {
+	sentOn := out.sentOn(ctx)
 	id := out.takeMain()
 	if id == "" {
 		return nil
+	}
+	if sentOn {
+		return out.link.setFree(ctx, id)
 	}
 	cause := farewellOf(out.ended.Cause).name
 	if out.dialing {

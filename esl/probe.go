@@ -78,7 +78,7 @@ func (l *Link) tryVerto(ctx context.Context, conn *connection) (base media.Forma
 	}
 	for i, f := range l.candidates() {
 		id := fmt.Sprintf("%s-probe%d", l.ids.next(), i)
-		flow, e := l.openVerto(ctx, session, id, f)
+		flow, e := l.openVerto(ctx, session, opening{id, f, displayOf("tgtrunk", "tgtrunk")})
 		if e == nil {
 			_ = flow.Close()
 			return f, session.bye(ctx, id)

@@ -76,7 +76,7 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 		switch {
 		case l.isCondemned(id):
 			l.execute(ctx, id)
-		case strings.HasPrefix(id, l.ids.mark) && orphaned(last, now, id) && ctx.Err() == nil:
+		case strings.HasPrefix(id, l.ids.mark) && orphaned(last, now, id) && ctx.Err() == nil && !l.isFree(ctx, id):
 			l.logOrphan("channel", id, l.verbs().kill(ctx, id, "NORMAL_TEMPORARY_FAILURE"))
 		}
 	}
@@ -160,7 +160,7 @@ func (l *Link) lastSweep(ctx context.Context) {
 	}
 	var errs []error
 	for id := range now.channels {
-		if strings.HasPrefix(id, l.ids.instance) || l.isCondemned(id) {
+		if strings.HasPrefix(id, l.ids.instance) && !l.isFree(ctx, id) || l.isCondemned(id) {
 			errs = append(errs, v.kill(ctx, id, "NORMAL_CLEARING"))
 		}
 	}

@@ -32,7 +32,8 @@ const (
 	varCurrentApp = "current_application"
 )
 
-func (w *unicastWay) open(ctx context.Context, id string, _ media.Format) (media.Flow, error) {
+func (w *unicastWay) open(ctx context.Context, o opening) (media.Flow, error) {
+	id := o.id
 	v := w.link.verbs()
 	if v.err != nil {
 		return nil, v.err
@@ -40,6 +41,7 @@ func (w *unicastWay) open(ctx context.Context, id string, _ media.Format) (media
 	u := w.link.opt.Media.Unicast
 	line, _ := originate(map[string]string{"origination_uuid": id, "loopback_bowout": "false",
 		"loopback_bowout_on_execute": "false", "TGTRUNK_LEG": id,
+		"origination_caller_id_name": o.party.name, "origination_caller_id_number": o.party.number,
 		"originate_timeout": strconv.Itoa(int(w.link.opt.RequestTimeout/time.Second) + 1)}, "loopback/"+u.Extension+"/"+u.Context+"/XML")
 	if err := v.do(ctx, line); err != nil {
 		return nil, fmt.Errorf("open a loopback pair to extension %s in context %s: %w", u.Extension, u.Context, err)

@@ -207,14 +207,14 @@ func vertoError(method string, m vertoMessage) error {
 // invitation is a leg to be opened. Its channel gets call for its uuid.
 type invitation struct {
 	call, extension, sdp string
-	name, number         string // of the caller; mod_verto takes an empty name for that of the session's first leg
+	caller               display
 }
 
 // invite asks for a leg; what becomes of it is told by later messages.
 func (s *vertoSession) invite(ctx context.Context, i invitation) error {
 	return s.request(ctx, "verto.invite", map[string]any{"sessid": s.id, "sdp": i.sdp, "dialogParams": map[string]any{
-		"callID": i.call, "destination_number": i.extension, "caller_id_name": i.name, "caller_id_number": i.number,
-		"ani": i.number, "recoverCall": false,
+		"callID": i.call, "destination_number": i.extension, "caller_id_name": i.caller.name, "caller_id_number": i.caller.number,
+		"ani": i.caller.number, "recoverCall": false,
 	}})
 }
 
@@ -228,27 +228,27 @@ func (s *vertoSession) call(ctx context.Context, i invitation, hear func(vertoMe
 }
 
 // open opens a leg to an extension that answers, and returns the SDP of the answer.
-func (s *vertoSession) open(ctx context.Context, call, extension, sdp string) (string, error) {
+func (s *vertoSession) open(ctx context.Context, i invitation) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	answer := make(chan vertoMessage, 1)
 	s.mu.Lock()
-	s.invites[call] = answer
+	s.invites[i.call] = answer
 	s.mu.Unlock()
-	defer s.forget(call)
-	if err := s.invite(ctx, invitation{call, extension, sdp, "tgtrunk", "tgtrunk"}); err != nil {
+	defer s.forget(i.call)
+	if err := s.invite(ctx, i); err != nil {
 		return "", err
 	}
 	select {
 	case m := <-answer:
 		if m.Method == "verto.bye" {
-			return "", &legRefusedError{extension, m.Params.Cause}
+			return "", &legRefusedError{i.extension, m.Params.Cause}
 		}
 		return m.Params.SDP, nil
 	case <-s.lost:
 		return "", fmt.Errorf("verto.invite: %w", errVertoLost)
 	case <-ctx.Done():
-		return "", fmt.Errorf("verto.invite: no answer of extension %s: %w", extension, ctx.Err())
+		return "", fmt.Errorf("verto.invite: no answer of extension %s: %w", i.extension, ctx.Err())
 	}
 }
 

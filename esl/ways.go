@@ -21,7 +21,26 @@ const packetTime = 20 * time.Millisecond // what FreeSWITCH sends and takes best
 // way is how audio gets in and out of FreeSWITCH. Open makes a media channel with that uuid, answered and parked, ready
 // to be bridged, and returns its sound.
 type way interface {
-	open(ctx context.Context, id string, f media.Format) (media.Flow, error)
+	open(ctx context.Context, o opening) (media.Flow, error)
+}
+
+// opening is what a media channel is to be.
+type opening struct {
+	id     string // its uuid
+	format media.Format
+	party  display // who speaks through it
+}
+
+// display is what phones show of a party. FreeSWITCH tells it to those the media channel is bridged with, and to those a
+// transfer lets it call.
+type display struct{ name, number string }
+
+// displayOf cleans what a stranger calls himself. mod_verto takes an empty name for that of the session's first leg.
+func displayOf(name, number string) display {
+	d := display{cleanText(name, maxNameBytes), cleanNumber(number)}
+	orDefault(&d.number, "anonymous")
+	orDefault(&d.name, d.number)
+	return d
 }
 
 // ways knows which way there is at the moment.
@@ -154,16 +173,17 @@ type vertoWay struct {
 	base media.Format // what the profile takes, for formats that it does not
 }
 
-func (w vertoWay) open(ctx context.Context, id string, f media.Format) (media.Flow, error) {
+func (w vertoWay) open(ctx context.Context, o opening) (media.Flow, error) {
 	session, err := w.link.awaitVerto(ctx)
 	if err != nil {
 		return nil, err
 	}
-	f = w.format(f)
-	flow, err := w.link.openVerto(ctx, session, id, f)
+	o.format = w.format(o.format)
+	flow, err := w.link.openVerto(ctx, session, o)
 	var refused *legRefusedError
-	if errors.As(err, &refused) && refused.cause == "INCOMPATIBLE_DESTINATION" && f != w.base {
-		return w.link.openVerto(ctx, session, id, w.base)
+	if errors.As(err, &refused) && refused.cause == "INCOMPATIBLE_DESTINATION" && o.format != w.base {
+		o.format = w.base
+		return w.link.openVerto(ctx, session, o)
 	}
 	return flow, err
 }
@@ -190,16 +210,16 @@ func (l *Link) awaitVerto(ctx context.Context) (*vertoSession, error) {
 	}
 }
 
-func (l *Link) openVerto(ctx context.Context, session *vertoSession, id string, f media.Format) (media.Flow, error) {
+func (l *Link) openVerto(ctx context.Context, session *vertoSession, o opening) (media.Flow, error) {
 	here, err := l.advertised(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sdp, err := session.open(ctx, id, l.opt.Verto.Extension, offerSDP(here, f))
+	sdp, err := session.open(ctx, invitation{o.id, l.opt.Verto.Extension, offerSDP(here, o.format), o.party})
 	if err != nil {
 		return nil, err
 	}
-	return l.openFlow(sdp, f)
+	return l.openFlow(sdp, o.format)
 }
 
 // openFlow opens the sound of a leg that was answered with a session description.

@@ -136,7 +136,7 @@ func (c *PhoneCall) accept(remote session) error {
 	if err := c.begin(remote); err != nil {
 		return err
 	}
-	headers := []sip.Header{sip.NewHeader("Content-Type", "application/sdp"), sip.NewHeader("Allow", allowed)}
+	headers := []sip.Header{sip.NewHeader("Content-Type", "application/sdp"), sip.NewHeader("Allow", allowed), sip.NewHeader("User-Agent", userAgent)}
 	err := c.server.Respond(sip.StatusOK, "OK", body, headers...)
 	if err != nil && c.server.LoadState() != sip.DialogStateEnded {
 		return fmt.Errorf("answer: %w", err)

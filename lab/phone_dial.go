@@ -17,6 +17,9 @@ import (
 // allowed are the methods a phone takes, as its Allow header says.
 const allowed = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, NOTIFY, UPDATE, REFER"
 
+// userAgent is what phones call themselves. FreeSWITCH sends updates to nobody who has no name.
+const userAgent = "tgtrunk-lab"
+
 // CallOptions describe the caller of one call.
 type CallOptions struct {
 	FromNumber string       // default: the phone's name
@@ -80,6 +83,7 @@ func (p *Phone) newInvite(number string, o CallOptions) (*sip.Request, error) {
 	invite.AppendHeader(&callID)
 	invite.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	invite.AppendHeader(sip.NewHeader("Allow", allowed))
+	invite.AppendHeader(sip.NewHeader("User-Agent", userAgent))
 	invite.AppendHeader(sip.NewHeader(phoneHeader, p.options.Name))
 	for _, h := range append(p.options.Headers, o.Headers...) {
 		invite.AppendHeader(h)

@@ -14,7 +14,16 @@ func cases() []testCase { return slices.Concat(offerCases(), dialCases(), runCas
 
 // orders given to a leg, each of which must return at once.
 
-func (w *watched) ring() error   { return w.s.prompt("Ring", w.Ring) }
+func (w *watched) ring() error { return w.s.prompt("Ring", w.Ring) }
+
+// search is an order that not every leg has.
+func (w *watched) search() error {
+	if leg, can := w.Leg.(bridge.Searcher); can {
+		return w.s.prompt("Search", leg.Search)
+	}
+	return nil
+}
+
 func (w *watched) answer() error { return w.s.prompt("Answer", w.Answer) }
 func (w *watched) hangup(r bridge.Reason) error {
 	return w.s.prompt("Hangup", func() { w.Hangup(bridge.CauseOf(r)) })

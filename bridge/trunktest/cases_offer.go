@@ -149,6 +149,18 @@ func offerEarlyCases() []testCase {
 				w.neverUp,
 			)
 		}),
+		anOffer("searched for, once and again, then it rings and is answered", func(w *watched, far Far) error {
+			return steps(
+				w.search, w.search, w.ring,
+				func() error { return w.s.far("hears ringing", far.Rings) },
+				w.search, w.answer,
+				func() error { return w.s.far("is answered", far.Answered) },
+				func() error { _, err := w.usable(); return err },
+				w.search,
+				func() error { return w.hangup(bridge.Normal) },
+				func() error { return w.bothEnded(far, bridge.Normal) },
+			)
+		}),
 		anOffer("answered without ringing", func(w *watched, far Far) error {
 			return steps(
 				w.answer,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/ari"
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/media"
@@ -156,14 +157,14 @@ func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, 
 			Socket: esl.SocketOptions{Listen: f.Socket.Listen, Allow: f.Socket.Allow, Password: f.Socket.Password.Reveal()},
 			Media: esl.MediaOptions{Listen: f.RTP.Listen, Advertise: f.RTP.Advertise, Codec: f.Codec,
 				Unicast: esl.UnicastOptions{Off: !*f.Unicast}},
-			RequestTimeout: f.Timeout, Variables: variables, Log: log,
+			Ringback: pbx.Ringback(f.Ringback), RequestTimeout: f.Timeout, Variables: variables, Log: log,
 		})
 	default:
 		a := p.Asterisk
 		return ari.New(ari.Options{
 			Name: p.Name, URL: a.URL, Username: a.Username, Password: a.Password.Reveal(),
 			App: a.App, Media: ari.MediaOptions{Listen: a.RTP.Listen, Advertise: a.RTP.Advertise},
-			RequestTimeout: a.Timeout, Variables: variables, Log: log,
+			Ringback: pbx.Ringback(a.Ringback), RequestTimeout: a.Timeout, Variables: variables, Log: log,
 		})
 	}
 }
