@@ -136,6 +136,8 @@ func (out *outbound) variables() map[string]string {
 	add("TGTRUNK_NAME", caller.Name)
 	set["TGTRUNK_LEG"] = out.id
 	if out.target.Endpoint == "" {
+		// Otherwise a phone that the dialplan calls is offered nothing but the codec of the loopback channel, L16.
+		set["media_mix_inbound_outbound_codecs"], set["export_vars"] = "true", "media_mix_inbound_outbound_codecs"
 		// The loopback channel hands these on to the one that enters the dialplan.
 		set["loopback_export"] = strings.Join(slices.Sorted(maps.Keys(set)), ",")
 	}
