@@ -117,6 +117,11 @@ func newFreeSWITCH(o FreeSWITCHOptions) (*FreeSWITCH, error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
+	if o.Config != "" {
+		if o.Config, err = filepath.Abs(o.Config); err != nil {
+			return nil, err
+		}
+	}
 	return &FreeSWITCH{options: o, log: o.Log}, nil
 }
 

@@ -142,7 +142,7 @@ func printBench(w io.Writer, flags benchFlags, results []benchResult) error {
 		if r.path.target > 0 {
 			target = "≤ " + ms(r.path.target)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f ms\t%d kB\n", r.path.name,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f ms\t%d kB\n", r.path.title,
 			ms(quantile(r.connects, 0.5)), ms(quantile(r.connects, 0.99)), target, r.verdict(),
 			ms(quantile(r.setups, 0.5)), ms(quantile(r.setups, 0.99)),
 			float64(r.cpu(flags.calls).Microseconds())/1000, (r.end.memory-r.idle.memory)/1000/int64(flags.calls))
@@ -154,7 +154,7 @@ func printBench(w io.Writer, flags benchFlags, results []benchResult) error {
 	for _, r := range results {
 		for _, kind := range slices.Sorted(maps.Keys(r.latencies)) {
 			both := r.latencies[kind]
-			fmt.Fprintf(w, "added latency, %s, %s: p50 %v, p99 %v\n", r.path.name, kind, both[0].Round(time.Microsecond), both[1].Round(time.Microsecond))
+			fmt.Fprintf(w, "added latency, %s, %s: p50 %v, p99 %v\n", r.path.title, kind, both[0].Round(time.Microsecond), both[1].Round(time.Microsecond))
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func needFreeSWITCH(t *testing.T) {
 func TestDemoSaysWhatItNeeds(t *testing.T) {
 	t.Setenv("FREESWITCH", "")
 	t.Setenv("PATH", t.TempDir())
-	for pbx, want := range map[string]string{"freeswitch": "environment variable FREESWITCH", "carrier pigeon": "asterisk or freeswitch"} {
+	for pbx, want := range map[string]string{"freeswitch": "environment variable FREESWITCH", "carrier pigeon": `want "asterisk" or "freeswitch"`} {
 		c := newRootCommand()
 		c.SetArgs([]string{"demo", "--pbx", pbx})
 		c.SetErr(io.Discard)

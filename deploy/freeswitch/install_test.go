@@ -15,9 +15,15 @@ import (
 
 const (
 	mainFile = `<document type="freeswitch/xml">
-  <section name="configuration"><X-PRE-PROCESS cmd="include" data="autoload_configs/*.xml"/></section>
-  <section name="dialplan"><X-PRE-PROCESS cmd="include" data="dialplan/*.xml"/></section>
-  <section name="directory"><X-PRE-PROCESS cmd="include" data="directory/*.xml"/></section>
+  <section name="configuration">
+    <X-PRE-PROCESS cmd="include" data="autoload_configs/*.xml"/>
+  </section>
+  <section name="dialplan">
+    <X-PRE-PROCESS cmd="include" data="dialplan/*.xml"/>
+  </section>
+  <section name="directory">
+    <X-PRE-PROCESS cmd="include" data="directory/*.xml"/>
+  </section>
 </document>
 `
 	modulesFile = `<configuration name="modules.conf"><modules>

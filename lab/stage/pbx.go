@@ -27,7 +27,7 @@ func ParsePBX(name string) (PBX, error) {
 	if p := PBX(name); p == OnAsterisk || p == OnFreeSWITCH {
 		return p, nil
 	}
-	return "", fmt.Errorf("pbx %q: want %s or %s", name, OnAsterisk, OnFreeSWITCH)
+	return "", fmt.Errorf("pbx %q: want %q or %q", name, string(OnAsterisk), string(OnFreeSWITCH))
 }
 
 // String is the PBX's name as people write it.
@@ -36,6 +36,13 @@ func (p PBX) String() string {
 		return "FreeSWITCH"
 	}
 	return "Asterisk"
+}
+
+// FreeSWITCH is a FreeSWITCH that somebody else has configured: directory, ports and passwords are those in there.
+type FreeSWITCH struct {
+	Config                              string
+	EventSocketPort, VertoPort, SIPPort int
+	Password, VertoPassword             string
 }
 
 // Switch is the running PBX, whichever it is.
@@ -104,6 +111,8 @@ func (s *Stage) startAsterisk(ctx context.Context, o Options, endpoints []lab.SI
 func (s *Stage) startFreeSWITCH(ctx context.Context, o Options, endpoints []lab.SIPEndpoint) (err error) {
 	s.FreeSWITCH, err = lab.StartFreeSWITCH(ctx, lab.FreeSWITCHOptions{
 		Dir: filepath.Join(s.Dir, "freeswitch"), Dialplan: o.Dialplan, Endpoints: endpoints, Log: o.Log,
+		Config: o.FreeSWITCH.Config, EventSocketPort: o.FreeSWITCH.EventSocketPort, VertoPort: o.FreeSWITCH.VertoPort,
+		SIPPort: o.FreeSWITCH.SIPPort, Password: o.FreeSWITCH.Password, VertoPassword: o.FreeSWITCH.VertoPassword,
 	})
 	if err != nil {
 		return err

@@ -57,6 +57,7 @@ type Options struct {
 	Accounts      []Account          // that the service holds; default Company alone
 	Services      []string           // tgtrunk processes, by name; all are started; default "tgtrunk" alone
 	PBX           PBX                // default OnAsterisk
+	FreeSWITCH    FreeSWITCH         // how it is run; default: with a configuration of the stage's
 	Codec         string             // of the legs in FreeSWITCH, as in tgtrunk.yaml; default: for the service to choose
 	Configuration string             // of each, a template of a Setting; default Configuration
 	Dialplan      string             // default Dialplan; on FreeSWITCH contexts beside those of deploy/freeswitch, default none
