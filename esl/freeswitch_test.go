@@ -2,6 +2,7 @@ package esl_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -89,9 +90,12 @@ type freeswitch struct {
 // binary returns the FreeSWITCH to test with.
 func binary(t testing.TB) string {
 	t.Helper()
-	path := os.Getenv("FREESWITCH")
-	if path == "" {
+	path, err := lab.FindFreeSWITCH()
+	if errors.Is(err, lab.ErrNoFreeSWITCH) {
 		t.Skip("FREESWITCH names no binary of FreeSWITCH 1.10: the test on a real one is skipped")
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -66,7 +66,7 @@ func newBenchCommand() *cobra.Command {
 G.711 at 20 ms; first with direct calls, then with calls over a Telegram reflector. Then a FreeSWITCH answers them, with
 direct calls, once for each codec that the service can send there; FreeSWITCH itself makes G.711 of it. The FreeSWITCH is
 the one that the environment variable FREESWITCH names, or freeswitch in PATH; without one those rows are left out. The
-figures are those of the service process alone, which is started anew for each row.`,
+figures are those of the service process alone, which is started anew for each row; the last column is the PBX's.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runBench(c, flags) },
 	}
@@ -159,6 +159,7 @@ type benchResult struct {
 	connects         []time.Duration // from the acceptance of the Telegram call until ICE and DTLS are up
 	setups           []time.Duration // from the acceptance to the first audio on both sides
 	idle, begin, end usage
+	pbx              [2]usage // of the PBX's process, at begin and end
 	latencies        map[string][2]time.Duration
 }
 
@@ -215,7 +216,7 @@ func (r *benchResult) measure(ctx context.Context, s *stage.Stage, flags benchFl
 		return err
 	}
 	say(fmt.Sprintf("measuring for %v", flags.length))
-	if r.begin, err = usageOf(s.Service.Pid()); err != nil {
+	if r.begin, r.pbx[0], err = usages(s); err != nil {
 		return err
 	}
 	select {
@@ -223,13 +224,22 @@ func (r *benchResult) measure(ctx context.Context, s *stage.Stage, flags benchFl
 		return ctx.Err()
 	case <-time.After(flags.length):
 	}
-	if r.end, err = usageOf(s.Service.Pid()); err != nil {
+	if r.end, r.pbx[1], err = usages(s); err != nil {
 		return err
 	}
 	for _, call := range live {
 		call.Hangup()
 	}
 	return s.Settled(ctx)
+}
+
+// usages are those of the service and of the PBX.
+func usages(s *stage.Stage) (service, pbx usage, err error) {
+	if service, err = usageOf(s.Service.Pid()); err != nil {
+		return service, pbx, err
+	}
+	pbx, err = usageOf(s.PBX.Pid())
+	return service, pbx, err
 }
 
 // place lets every caller call the account, one after the other, and notes the connect and set-up times.

@@ -77,7 +77,8 @@ func TestBenchVerdicts(t *testing.T) {
 	result := func(path benchPath, connect time.Duration) benchResult {
 		path.title = path.name
 		return benchResult{path: path, connects: []time.Duration{connect}, setups: []time.Duration{time.Second},
-			begin: usage{at: at}, end: usage{at: at.Add(10 * time.Second), cpu: 100 * time.Millisecond, memory: 600_000}}
+			begin: usage{at: at}, end: usage{at: at.Add(10 * time.Second), cpu: 100 * time.Millisecond, memory: 600_000},
+			pbx: [2]usage{{at: at}, {at: at.Add(10 * time.Second), cpu: 60 * time.Millisecond}}}
 	}
 	var text strings.Builder
 	err := printBench(&text, benchFlags{calls: 2, length: time.Second}, []benchResult{
@@ -86,7 +87,7 @@ func TestBenchVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range [][]string{
-		{"direct 300 ms", "≤ 300 ms pass", "5.0 ms 300 kB"}, {"reflector 601 ms", "≤ 600 ms MISS"}, {"turn 1000 ms", "– –"},
+		{"direct 300 ms", "≤ 300 ms pass", "5.0 ms 300 kB 3.0 ms"}, {"reflector 601 ms", "≤ 600 ms MISS"}, {"turn 1000 ms", "– –"},
 	} {
 		line := strings.Join(strings.Fields(strings.Split(text.String(), "\n")[3+i]), " ")
 		for _, w := range want {
