@@ -99,7 +99,7 @@ func write(path, text string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // gone once renamed
 	_, err = file.WriteString(text)
 	err = errors.Join(err, file.Chmod(model.Mode().Perm()), file.Close(), giveTo(file.Name(), model))
 	if err != nil {
