@@ -8,11 +8,11 @@ SUDO      := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test race lint fuzz bench build deps chromium tidy clean
 
-demo: build ## play a script of calls between a real Asterisk and a simulated Telegram, and judge every one
+demo: build ## play a script of calls between a real Asterisk and a simulated Telegram, and judge every one; DEMO_FLAGS="--pbx freeswitch" for the FreeSWITCH that is installed
 	./bin/tgtrunk demo $(DEMO_FLAGS)
 
 # One package after the other: the tests keep time, and an Asterisk beside them wants a core.
-test: deps chromium ## every test, the ones on a real Asterisk and with a real browser included
+test: deps chromium ## every test, the ones on a real Asterisk and with a real browser included; those on a real FreeSWITCH where FREESWITCH names one
 	@echo "building (the Telegram types take a few minutes to compile the first time)"
 	$(GO) vet ./...
 	$(GO) test -p 1 -timeout 20m ./...

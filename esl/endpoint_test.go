@@ -15,7 +15,7 @@ import (
 // reconfigure changes the configuration of a FreeSWITCH that runs: pairs of what is there, and what is to be.
 func reconfigure(t *testing.T, fs *freeswitch, pairs ...string) {
 	t.Helper()
-	file := filepath.Join(fs.dir, "freeswitch.xml")
+	file := filepath.Join(fs.dir, "conf", "freeswitch.xml")
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestEndpoints(t *testing.T) {
 	r := newRig(t, fs)
 	eventually(t, "gateway", func() bool { return !strings.Contains(r.api("sofia status gateway line"), "Invalid") })
 	for _, endpoint := range []string{
-		"user/alice@tgtrunk.local", "sofia/gateway/line/100", "sofia/internal/alice@" + phone.Addr(),
+		"user/alice@lab.local", "sofia/gateway/line/100", "sofia/internal/alice@" + phone.Addr(),
 	} {
 		t.Run(endpoint, func(t *testing.T) {
 			target := routing.Target{Endpoint: endpoint, Timeout: 5 * time.Second, Caller: routing.Party{Number: "+4930123", Name: "Zoë “Zed” O’Neill 李 🎉"}}

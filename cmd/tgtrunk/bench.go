@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/lab/stage"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
@@ -19,6 +22,22 @@ type benchFlags struct {
 	calls  int
 	length time.Duration
 	paths  []string
+	pbx    []string
+}
+
+// benchSide is what the calls meet on the other side: a PBX, and how the service's audio goes there.
+type benchSide struct {
+	name  string // as in --pbx
+	title string // "" where the path says all
+	pbx   stage.PBX
+	codec string // of the leg in FreeSWITCH
+}
+
+var benchSides = []benchSide{
+	{name: "asterisk", pbx: stage.OnAsterisk},
+	{name: "freeswitch-l16", title: "FreeSWITCH L16/16k", pbx: stage.OnFreeSWITCH, codec: esl.CodecL16},
+	{name: "freeswitch-pcmu", title: "FreeSWITCH PCMU", pbx: stage.OnFreeSWITCH, codec: esl.CodecPCMU},
+	{name: "freeswitch-opus", title: "FreeSWITCH Opus, untouched", pbx: stage.OnFreeSWITCH, codec: esl.CodecOpus},
 }
 
 // benchPath is a way that calls take between a phone and the service.
@@ -27,6 +46,9 @@ type benchPath struct {
 	relay  cloud.Relay   // what the simulated Telegram gives to calls
 	direct bool          // and whether they may be direct
 	target time.Duration // for the median of the connect time on one machine; 0: none
+
+	title string // of the row
+	side  benchSide
 }
 
 var benchPaths = []benchPath{
@@ -41,14 +63,17 @@ func newBenchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure the service under calls: connect time, CPU and memory per path, added latency",
 		Long: `Let simulated phones (60 ms Opus) call the account of an ordinary service, all at once, and an Asterisk answer them in
-G.711 at 20 ms; first with direct calls, then with calls over a Telegram reflector. The figures are those of the service
-process alone, which is started anew for each path.`,
+G.711 at 20 ms; first with direct calls, then with calls over a Telegram reflector. Then a FreeSWITCH answers them, with
+direct calls, once for each codec that the service can send there; FreeSWITCH itself makes G.711 of it. The FreeSWITCH is
+the one that the environment variable FREESWITCH names, or freeswitch in PATH; without one those rows are left out. The
+figures are those of the service process alone, which is started anew for each row; the last column is the PBX's.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runBench(c, flags) },
 	}
 	c.Flags().IntVar(&flags.calls, "calls", 60, "calls at once")
 	c.Flags().DurationVar(&flags.length, "length", 20*time.Second, "how long to measure")
 	c.Flags().StringSliceVar(&flags.paths, "paths", []string{"direct", "reflector"}, "ways that calls take, in turn: direct, reflector, turn")
+	c.Flags().StringSliceVar(&flags.pbx, "pbx", sideNames(), "what answers the calls, in turn; the first of --paths is that of the calls with FreeSWITCH")
 	return c
 }
 
@@ -57,13 +82,29 @@ func runBench(c *cobra.Command, flags benchFlags) error {
 	if err != nil {
 		return err
 	}
+	sides, lack, err := flags.sides()
+	if err != nil {
+		return err
+	}
+	if lack != nil {
+		fmt.Fprintln(c.ErrOrStderr(), "no rows of FreeSWITCH:", lack)
+	}
 	var results []benchResult
-	for _, path := range paths {
-		result, err := benchOnePath(c, flags, path)
-		if err != nil {
-			return fmt.Errorf("measure %s calls: %w", path.name, err)
+	for _, side := range sides {
+		for i, path := range paths {
+			if i > 0 && side.pbx == stage.OnFreeSWITCH {
+				break // the path is Telegram's side, and costs the same with every PBX
+			}
+			path.title, path.side = path.name, side
+			if side.title != "" {
+				path.title = path.name + ", " + side.title
+			}
+			result, err := benchOnePath(c, flags, path)
+			if err != nil {
+				return fmt.Errorf("measure %s calls: %w", path.title, err)
+			}
+			results = append(results, result)
 		}
-		results = append(results, result)
 	}
 	return printBench(c.OutOrStdout(), flags, results)
 }
@@ -87,18 +128,44 @@ names:
 	return list, nil
 }
 
+func sideNames() (names []string) {
+	for _, side := range benchSides {
+		names = append(names, side.name)
+	}
+	return names
+}
+
+// sides are those of the flags, less those that this machine does not have, and why it does not.
+func (f benchFlags) sides() (list []benchSide, lack, err error) {
+	for _, name := range f.pbx {
+		i := slices.IndexFunc(benchSides, func(s benchSide) bool { return s.name == name })
+		if i < 0 {
+			return nil, nil, fmt.Errorf("--pbx %s: want %s", name, strings.Join(sideNames(), ", "))
+		}
+		if benchSides[i].pbx == stage.OnFreeSWITCH {
+			if _, err := lab.FindFreeSWITCH(); err != nil {
+				lack = err
+				continue
+			}
+		}
+		list = append(list, benchSides[i])
+	}
+	return list, lack, nil
+}
+
 // benchResult is what one path has shown.
 type benchResult struct {
 	path             benchPath
 	connects         []time.Duration // from the acceptance of the Telegram call until ICE and DTLS are up
 	setups           []time.Duration // from the acceptance to the first audio on both sides
 	idle, begin, end usage
+	pbx              [2]usage // of the PBX's process, at begin and end
 	latencies        map[string][2]time.Duration
 }
 
 // benchOnePath stages everything anew for one path, and measures.
 func benchOnePath(c *cobra.Command, flags benchFlags, path benchPath) (r benchResult, err error) {
-	ctx, say := c.Context(), func(text string) { fmt.Fprintf(c.ErrOrStderr(), "… %s: %s\n", path.name, text) }
+	ctx, say := c.Context(), func(text string) { fmt.Fprintf(c.ErrOrStderr(), "… %s: %s\n", path.title, text) }
 	r.path = path
 	dir, cleanup, err := demoDirectory("")
 	if err != nil {
@@ -112,6 +179,7 @@ func benchOnePath(c *cobra.Command, flags benchFlags, path benchPath) (r benchRe
 	callers := benchCallers(flags.calls)
 	s, err := stage.Start(ctx, stage.Options{
 		Dir: dir, Binary: program, Progress: say, Install: c.ErrOrStderr(), Extras: callers, Relay: path.relay, NoP2P: !path.direct,
+		PBX: path.side.pbx, Codec: path.side.codec,
 	})
 	if err != nil {
 		return r, err
@@ -148,7 +216,7 @@ func (r *benchResult) measure(ctx context.Context, s *stage.Stage, flags benchFl
 		return err
 	}
 	say(fmt.Sprintf("measuring for %v", flags.length))
-	if r.begin, err = usageOf(s.Service.Pid()); err != nil {
+	if r.begin, r.pbx[0], err = usages(s); err != nil {
 		return err
 	}
 	select {
@@ -156,13 +224,22 @@ func (r *benchResult) measure(ctx context.Context, s *stage.Stage, flags benchFl
 		return ctx.Err()
 	case <-time.After(flags.length):
 	}
-	if r.end, err = usageOf(s.Service.Pid()); err != nil {
+	if r.end, r.pbx[1], err = usages(s); err != nil {
 		return err
 	}
 	for _, call := range live {
 		call.Hangup()
 	}
 	return s.Settled(ctx)
+}
+
+// usages are those of the service and of the PBX.
+func usages(s *stage.Stage) (service, pbx usage, err error) {
+	if service, err = usageOf(s.Service.Pid()); err != nil {
+		return service, pbx, err
+	}
+	pbx, err = usageOf(s.PBX.Pid())
+	return service, pbx, err
 }
 
 // place lets every caller call the account, one after the other, and notes the connect and set-up times.

@@ -114,10 +114,10 @@ func quantile(values []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// cpu is the CPU time per call and second.
-func (r benchResult) cpu(calls int) time.Duration {
-	share := (r.end.cpu - r.begin.cpu).Seconds() / r.end.at.Sub(r.begin.at).Seconds()
-	return time.Duration(share / float64(calls) * float64(time.Second))
+// milliseconds is the CPU time per call and second of a process between two looks.
+func milliseconds(begin, end usage, calls int) string {
+	share := (end.cpu - begin.cpu).Seconds() / end.at.Sub(begin.at).Seconds()
+	return fmt.Sprintf("%.1f ms", 1000*share/float64(calls))
 }
 
 // verdict compares the connect time with the target.
@@ -135,17 +135,18 @@ func (r benchResult) verdict() string {
 func printBench(w io.Writer, flags benchFlags, results []benchResult) error {
 	fmt.Fprintf(w, "%d calls at once, %v; connect is from the acceptance until ICE and DTLS are up, set-up until audio both ways\n\n", flags.calls, flags.length)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "path\tconnect p50\tp99\ttarget p50\tverdict\tset-up p50\tp99\tCPU per call and second\tmemory per call")
+	fmt.Fprintln(table, "path\tconnect p50\tp99\ttarget p50\tverdict\tset-up p50\tp99\tCPU per call and second\tmemory per call\tthe PBX's CPU")
 	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 	for _, r := range results {
 		target := "–"
 		if r.path.target > 0 {
 			target = "≤ " + ms(r.path.target)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.1f ms\t%d kB\n", r.path.name,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d kB\t%s\n", r.path.title,
 			ms(quantile(r.connects, 0.5)), ms(quantile(r.connects, 0.99)), target, r.verdict(),
 			ms(quantile(r.setups, 0.5)), ms(quantile(r.setups, 0.99)),
-			float64(r.cpu(flags.calls).Microseconds())/1000, (r.end.memory-r.idle.memory)/1000/int64(flags.calls))
+			milliseconds(r.begin, r.end, flags.calls), (r.end.memory-r.idle.memory)/1000/int64(flags.calls),
+			milliseconds(r.pbx[0], r.pbx[1], flags.calls))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -154,7 +155,7 @@ func printBench(w io.Writer, flags benchFlags, results []benchResult) error {
 	for _, r := range results {
 		for _, kind := range slices.Sorted(maps.Keys(r.latencies)) {
 			both := r.latencies[kind]
-			fmt.Fprintf(w, "added latency, %s, %s: p50 %v, p99 %v\n", r.path.name, kind, both[0].Round(time.Microsecond), both[1].Round(time.Microsecond))
+			fmt.Fprintf(w, "added latency, %s, %s: p50 %v, p99 %v\n", r.path.title, kind, both[0].Round(time.Microsecond), both[1].Round(time.Microsecond))
 		}
 	}
 	return nil

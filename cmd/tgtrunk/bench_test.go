@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/lab"
+	"github.com/tgtrunk/tgtrunk/lab/stage"
 )
 
 func TestBenchPaths(t *testing.T) {
@@ -17,6 +21,27 @@ func TestBenchPaths(t *testing.T) {
 	paths, err := benchFlags{calls: 1, paths: []string{"reflector", "direct"}}.chosen()
 	if err != nil || len(paths) != 2 || paths[0].name != "reflector" || paths[0].direct || !paths[1].direct {
 		t.Errorf("%+v, %v", paths, err)
+	}
+}
+
+// Rows that this machine cannot have are left out, and the reason is told.
+func TestBenchSides(t *testing.T) {
+	t.Setenv("FREESWITCH", "")
+	t.Setenv("PATH", t.TempDir())
+	sides, lack, err := benchFlags{pbx: sideNames()}.sides()
+	if err != nil || len(sides) != 1 || sides[0].pbx != stage.OnAsterisk || !errors.Is(lack, lab.ErrNoFreeSWITCH) {
+		t.Errorf("without FreeSWITCH: %+v, %v, %v", sides, lack, err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FREESWITCH", self)
+	if sides, lack, err = (benchFlags{pbx: sideNames()}).sides(); err != nil || lack != nil || len(sides) != 4 {
+		t.Errorf("with FreeSWITCH: %+v, %v, %v", sides, lack, err)
+	}
+	if _, _, err := (benchFlags{pbx: []string{"key system"}}).sides(); err == nil {
+		t.Error("a pbx that there is not is accepted")
 	}
 }
 
@@ -50,8 +75,10 @@ func TestBenchChecksPaths(t *testing.T) {
 func TestBenchVerdicts(t *testing.T) {
 	at := time.Now()
 	result := func(path benchPath, connect time.Duration) benchResult {
+		path.title = path.name
 		return benchResult{path: path, connects: []time.Duration{connect}, setups: []time.Duration{time.Second},
-			begin: usage{at: at}, end: usage{at: at.Add(10 * time.Second), cpu: 100 * time.Millisecond, memory: 600_000}}
+			begin: usage{at: at}, end: usage{at: at.Add(10 * time.Second), cpu: 100 * time.Millisecond, memory: 600_000},
+			pbx: [2]usage{{at: at}, {at: at.Add(10 * time.Second), cpu: 60 * time.Millisecond}}}
 	}
 	var text strings.Builder
 	err := printBench(&text, benchFlags{calls: 2, length: time.Second}, []benchResult{
@@ -60,7 +87,7 @@ func TestBenchVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range [][]string{
-		{"direct 300 ms", "≤ 300 ms pass", "5.0 ms 300 kB"}, {"reflector 601 ms", "≤ 600 ms MISS"}, {"turn 1000 ms", "– –"},
+		{"direct 300 ms", "≤ 300 ms pass", "5.0 ms 300 kB 3.0 ms"}, {"reflector 601 ms", "≤ 600 ms MISS"}, {"turn 1000 ms", "– –"},
 	} {
 		line := strings.Join(strings.Fields(strings.Split(text.String(), "\n")[3+i]), " ")
 		for _, w := range want {

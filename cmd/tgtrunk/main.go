@@ -37,6 +37,7 @@ func newRootCommand() *cobra.Command {
 		newConfigCommand(),
 		newCIDCommand(),
 		newRouteCommand(),
+		newFreeSWITCHCommand(),
 		newDemoCommand(),
 		newBenchCommand(),
 		newCloudCommand(),
