@@ -75,8 +75,14 @@ func openFileCopy(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
+// source is the file that is copied.
+type source interface {
+	io.ReaderAt
+	Stat() (os.FileInfo, error)
+}
+
 // copyWhole copies until it has not been disturbed.
-func copyWhole(ctx context.Context, from, to *os.File) error {
+func copyWhole(ctx context.Context, from source, to *os.File) error {
 	for range copyTries {
 		before, err := metas(from)
 		if err != nil {
@@ -114,7 +120,7 @@ func copyWhole(ctx context.Context, from, to *os.File) error {
 var errNoStore = errors.New("it is no store of tgtrunk, or not yet")
 
 // metas returns what both meta pages say.
-func metas(file *os.File) ([]byte, error) {
+func metas(file source) ([]byte, error) {
 	both := make([]byte, 2*metaEnd)
 	if _, err := file.ReadAt(both[:metaEnd], 0); err != nil {
 		return nil, notYet(err)
