@@ -112,7 +112,7 @@ func TestTheServiceIsWatched(t *testing.T) {
 	listen, hook := fmt.Sprintf("127.0.0.1:%d", port), newListener(t)
 	flooded := account("flooded", 1)
 	s, _ := setStageWith(ctx, t, stage.Options{
-		Configuration: fmt.Sprintf(watchedConfiguration, listen, hook.URL, hookSecret), Dialplan: rowsDialplan,
+		Configuration: fmt.Sprintf(watchedConfiguration, listen, hook.URL, hookSecret), Dialplan: gatewayDialplan,
 		Accounts: []stage.Account{{Name: "company", User: stage.Company}, flooded},
 	})
 	wantListening(t, s.Service.Pid(), listen)
@@ -269,7 +269,8 @@ func wantListening(t *testing.T, pid int, want ...string) {
 	own := map[string]bool{}
 	links, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil || len(links) == 0 {
-		t.Skipf("this system does not show the sockets of a process: %v", err)
+		t.Logf("this system does not show the sockets of a process: %v", err)
+		return
 	}
 	for _, link := range links {
 		to, err := os.Readlink(link)
