@@ -61,6 +61,8 @@ func TestTwoHostsWithTheDialplanOfTheDocs(t *testing.T) {
 	})
 	carries := func(when, service string) {
 		t.Helper()
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
 		before := recordsOf(t, s, service)
 		if r := callOut(ctx, s, "201", "alice", person("alice").Username); !r.OK {
 			t.Fatalf("%s: the call is not right: %s", when, r.Problem)
