@@ -41,7 +41,7 @@ var rooms = map[string]room{
 	"store/storetest":          {live: []string{"store"}},
 	"metrics":                  {live: []string{"bridge"}},
 	"records":                  {live: []string{"bridge"}},
-	"webhook":                  {live: []string{"store"}},
+	"webhook":                  {live: []string{"store"}, tests: []string{"store/storetest"}},
 	"config":                   {live: []string{"routing", "telegram/chat"}},
 	"ari":                      {live: []string{"bridge", "bridge/pbx", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},
 	"esl":                      {live: []string{"bridge", "bridge/pbx", "routing", "media"}, tests: []string{"bridge/trunktest", "lab", "media/tone"}},

@@ -72,7 +72,7 @@ func (c *call) begin() {
 	c.state = offered()
 	c.record = Record{
 		Schema: RecordSchema, Call: c.id, Dialled: q.Dialled, Times: Times{Offered: time.Now()},
-		Offering: LegRecord{Trunk: q.Trunk, Leg: c.offer.Leg.ID(), Party: partyOf(q.Caller)},
+		Offering: LegRecord{Kind: c.x.kind(q.Trunk), Trunk: q.Trunk, Leg: c.offer.Leg.ID(), Party: partyOf(q.Caller)},
 	}
 	c.legs[offering].log.Info("call offered", "from", Mask(callerText(q.Caller)), "dialled", Mask(q.Dialled))
 }
@@ -115,6 +115,7 @@ func (c *call) route() Event {
 		return stopped{cause}
 	}
 	c.record.Rule, c.record.Matched = plan.Rule, plan.Matched
+	c.record.Account = c.accountOf(plan.Targets)
 	attrs := []any{"rule", plan.Rule, "targets", len(plan.Targets)}
 	if plan.Matched != "" {
 		attrs = append(attrs, "matched", plan.Matched)
@@ -122,6 +123,19 @@ func (c *call) route() Event {
 	c.log.Info("call routed", attrs...)
 	c.watch(CallStarted)
 	return routed{plan.Targets}
+}
+
+// accountOf is the Telegram account that the call came from, or that is tried first; "" where there is none.
+func (c *call) accountOf(targets []routing.Target) string {
+	if c.record.Offering.Kind == Telegram {
+		return c.record.Offering.Trunk
+	}
+	for _, t := range targets {
+		if c.x.kind(t.Trunk) == Telegram {
+			return t.Trunk
+		}
+	}
+	return ""
 }
 
 // take passes one event of a leg to the machine.
@@ -231,7 +245,7 @@ func (c *call) dial(t routing.Target) {
 	leg := c.x.dial(c.ctx, t)
 	c.own(dialled, leg, t.Trunk)
 	c.record.Attempts = append(c.record.Attempts, LegRecord{
-		Trunk: t.Trunk, Leg: leg.ID(), Party: calledParty(t), Target: place(t), DialMS: c.sinceOffer(),
+		Kind: c.x.kind(t.Trunk), Trunk: t.Trunk, Leg: leg.ID(), Party: calledParty(t), Target: place(t), DialMS: c.sinceOffer(),
 		Shown: shownOf(t),
 	})
 	if s, ok := c.legs[offering].Leg.(Searcher); ok && !c.state.rung {
@@ -256,6 +270,7 @@ func (c *call) connect(a connect) Event {
 	if c.record.Times.Connected.IsZero() {
 		c.record.Times.Connected = time.Now()
 		c.record.Times.SetupMS = c.sinceOffer()
+		c.record.nameAccount()
 		c.log.Info("call connected", "setup_ms", c.record.Times.SetupMS)
 		c.watch(CallConnected)
 	}

@@ -69,6 +69,7 @@ func inLab(t *testing.T, o bridge.Options, test func(*lab)) {
 			log:  &lockedBuffer{},
 			plan: routing.Plan{Rule: "rule", Targets: []routing.Target{{Trunk: "telegram", Number: aliceNumber}}},
 		}
+		l.pbx.Made, l.telegram.Made = bridge.Asterisk, bridge.Telegram
 		if o.Connect == nil {
 			o.Connect = trunktest.Cross
 		}

@@ -19,7 +19,7 @@ type Record struct {
 	Schema  int    `json:"schema"`
 	Call    string `json:"call"`              // unique id
 	Dialled string `json:"dialled,omitempty"` // what was dialled, as received
-	Account string `json:"account,omitempty"` // the Telegram account that carried the call, or was tried last
+	Account string `json:"account,omitempty"` // the Telegram account that carried the call, or was tried last; at first, that is tried first
 	Rule    string `json:"rule,omitempty"`    // the route's rule; "" where there was no route
 	// Matched says what gave the dialled text its meaning: alias, caller_id, memory, phone or username; "" where it was
 	// not read as a number.
@@ -34,7 +34,7 @@ type Record struct {
 
 // LegRecord is what remains of one leg.
 type LegRecord struct {
-	Kind    Kind              `json:"kind,omitempty"` // what the trunk is; "" where the leg never reported
+	Kind    Kind              `json:"kind,omitempty"` // what the trunk is; "" where it does not say
 	Trunk   string            `json:"trunk"`
 	Leg     string            `json:"leg"`
 	Party   Party             `json:"party"`             // who calls, on the offering leg; who is called, on the others
@@ -130,7 +130,8 @@ func shownOf(t routing.Target) *Shown {
 
 // report takes what a leg knows of itself at its end.
 func (r *LegRecord) report(said Report) {
-	r.Kind, r.Channel, r.CallID, r.Said, r.Note = said.Kind, said.Channel, said.CallID, said.Said, said.Note
+	r.Kind = cmp.Or(said.Kind, r.Kind)
+	r.Channel, r.CallID, r.Said, r.Note = said.Channel, said.CallID, said.Said, said.Note
 	if said.Path != (Path{}) {
 		r.Path = &said.Path
 	}
@@ -146,6 +147,11 @@ func (r *LegRecord) report(said Report) {
 // complete fills in what follows from the rest.
 func (r *Record) complete() {
 	r.Times.complete()
+	r.nameAccount()
+}
+
+// nameAccount says which account carries the call, or was tried last, by the legs that there were.
+func (r *Record) nameAccount() {
 	for _, leg := range append([]LegRecord{r.Offering}, r.Attempts...) {
 		if leg.Kind == Telegram {
 			r.Account = leg.Trunk

@@ -21,6 +21,23 @@ type station struct {
 // It does not block.
 type HealthReporter interface{ Health() error }
 
+// KindReporter is a Trunk that says what it is made of, so that records and events know it while its legs live.
+type KindReporter interface{ Kind() Kind }
+
+// kind is what the trunk of that name is made of; "" where it does not say.
+func (x *Exchange) kind(name string) Kind {
+	x.mu.Lock()
+	s := x.trunks[name]
+	x.mu.Unlock()
+	if s == nil {
+		return ""
+	}
+	if r, ok := s.trunk.(KindReporter); ok {
+		return r.Kind()
+	}
+	return ""
+}
+
 // TrunkHealth is the state of one trunk.
 type TrunkHealth struct {
 	Name string

@@ -96,6 +96,9 @@ func (i *ids) next() string { return i.instance + strconv.FormatUint(i.count.Add
 // Name returns the trunk's name in the configuration.
 func (l *Link) Name() string { return l.opt.Name }
 
+// Kind implements bridge.KindReporter.
+func (*Link) Kind() bridge.Kind { return bridge.FreeSWITCH }
+
 // Connected reports whether calls can be made and taken at this moment.
 func (l *Link) Connected() bool {
 	_, err := l.current()

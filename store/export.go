@@ -18,7 +18,8 @@ import (
 // Argon2id makes of a passphrase (RFC 9106, section 4, the second recommendation, at four times the passes: it runs
 // once). All before the text is associated data.
 const (
-	exportMagic   = "tgtrunk export 1\n"
+	exportFamily  = "tgtrunk export " // and the version, and a newline
+	exportMagic   = exportFamily + "1\n"
 	exportSalt    = 16
 	exportHeader  = len(exportMagic) + exportSalt + chacha20poly1305.NonceSizeX
 	argonPasses   = 12
@@ -26,6 +27,7 @@ const (
 	argonLanes    = 4
 	minPassphrase = 8
 	maxExport     = 1 << 30 // bytes, unpacked
+	versionShown  = 8       // bytes of a foreign version
 )
 
 // Export is one account's part of a store, on its way to another.
@@ -77,13 +79,27 @@ func passphraseKey(header []byte, passphrase string) []byte {
 	return argon2.IDKey([]byte(passphrase), salt, argonPasses, argonMemory, argonLanes, chacha20poly1305.KeySize)
 }
 
-// OpenExport reads what SaveExport has written; ErrExport where the passphrase is wrong or the file was changed.
+// OpenExport reads what SaveExport has written; ErrExport where the passphrase is wrong, the file was changed, or another
+// version of tgtrunk has written it.
 func OpenExport(sealed []byte, passphrase string) (Export, error) {
-	if len(sealed) < exportHeader || string(sealed[:len(exportMagic)]) != exportMagic {
+	return openExport(sealed, func(header []byte) []byte { return passphraseKey(header, passphrase) })
+}
+
+// openExport reads an export whose key derive makes of its header. Making it takes a moment: what is no export at all
+// does not get so far.
+func openExport(sealed []byte, derive func(header []byte) []byte) (Export, error) {
+	version, ours := bytes.CutPrefix(sealed, []byte(exportFamily))
+	switch {
+	case !ours:
 		return Export{}, fmt.Errorf("%w: it is no export of tgtrunk", ErrExport)
+	case len(sealed) >= len(exportMagic) && string(sealed[:len(exportMagic)]) != exportMagic:
+		version, _, _ = bytes.Cut(version[:min(len(version), versionShown)], []byte{'\n'})
+		return Export{}, fmt.Errorf("%w: it has the version %q, this tgtrunk reads version 1", ErrExport, version)
+	case len(sealed) < exportHeader+chacha20poly1305.Overhead:
+		return Export{}, fmt.Errorf("%w: it is cut short, at %d bytes", ErrExport, len(sealed))
 	}
 	header := sealed[:exportHeader]
-	aead, err := chacha20poly1305.NewX(passphraseKey(header, passphrase))
+	aead, err := chacha20poly1305.NewX(derive(header))
 	if err != nil {
 		return Export{}, err
 	}

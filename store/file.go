@@ -31,8 +31,8 @@ const (
 type File struct {
 	db     *bbolt.DB
 	now    func() time.Time
-	life   uint64 // grows with every OpenFile
-	holder holderFile
+	life   uint64     // grows with every OpenFile
+	holder holderFile // "" where the file is a copy
 	closed atomic.Bool
 }
 
@@ -224,18 +224,21 @@ func (f *File) Close() error {
 	if !f.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	// The name goes while the file is still ours: afterwards it would be another process's.
-	return errors.Join(f.holder.remove(), f.db.Close())
+	var err error
+	if f.holder != "" { // The name goes while the file is still ours: afterwards it would be another process's.
+		err = f.holder.remove()
+	}
+	return errors.Join(err, f.db.Close())
 }
 
 // update runs do in a read-write transaction.
 func (f *File) update(do func(*bbolt.Tx) error) error {
-	return closed(f.db.Update(func(tx *bbolt.Tx) error {
+	return readOnly(closed(f.db.Update(func(tx *bbolt.Tx) error {
 		if err := f.sweep(tx); err != nil {
 			return err
 		}
 		return do(tx)
-	}))
+	})))
 }
 
 func closed(err error) error {

@@ -13,25 +13,23 @@ import (
 // LoadOrMakeKey reads the key in the file at path, and makes one where there is none and nothing in s has been sealed
 // yet. The file is readable by its owner only.
 func LoadOrMakeKey(ctx context.Context, path string, s Store) (secret string, made bool, err error) {
-	text, err := os.ReadFile(path)
+	secret, err = LoadKey(path)
 	switch {
 	case err == nil:
-		if _, err := ParseSecret(strings.TrimSpace(string(text))); err != nil {
-			return "", false, fmt.Errorf("key file %s: %w", path, err)
-		}
 		if err := os.Chmod(path, 0o600); err != nil {
 			return "", false, fmt.Errorf("protect the store's key: %w", err)
 		}
-		return strings.TrimSpace(string(text)), false, nil
+		return secret, false, nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return "", false, fmt.Errorf("read the store's key: %w", err)
+		return "", false, err
 	}
 	err = s.Scan(ctx, "", func(e Entry) error {
-		if isSealed(e.Value) {
-			return fmt.Errorf("%w: the key %x is missing: bring %s back from your backup, or say where the key is with store.key",
+		sealed, err := isSealed(e.Value)
+		if sealed {
+			err = fmt.Errorf("%w: the key %x is missing: bring %s back from your backup, or say where the key is with store.key",
 				ErrSealed, e.Value[len(sealMagic):sealHeader], path)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return "", false, err
@@ -41,6 +39,19 @@ func LoadOrMakeKey(ctx context.Context, path string, s Store) (secret string, ma
 		return "", false, fmt.Errorf("keep the store's key: %w", err)
 	}
 	return secret, true, nil
+}
+
+// LoadKey reads the key in the file at path; fs.ErrNotExist where there is none.
+func LoadKey(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the store's key: %w", err)
+	}
+	secret := strings.TrimSpace(string(text))
+	if _, err := ParseSecret(secret); err != nil {
+		return "", fmt.Errorf("key file %s: %w", path, err)
+	}
+	return secret, nil
 }
 
 // writeNew writes a file that must not exist, readable by its owner only, and lasting.

@@ -19,7 +19,8 @@ import (
 // A sealed record is magic, the id of the key, a random nonce and what XChaCha20-Poly1305 makes of the value. The
 // storage key is associated data: a record that is put under another key cannot be opened there.
 const (
-	sealMagic    = "tgs\x01"
+	sealFamily   = "tgs" // and the version
+	sealMagic    = sealFamily + "\x01"
 	sealIDLen    = 4
 	sealHeader   = len(sealMagic) + sealIDLen
 	sealOverhead = sealHeader + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
@@ -93,7 +94,10 @@ func (k *Keyring) Seal(key string, value []byte) []byte {
 
 // Open returns the value of the record that is stored under key, or ErrSealed.
 func (k *Keyring) Open(key string, record []byte) ([]byte, error) {
-	if !isSealed(record) {
+	switch sealed, err := isSealed(record); {
+	case err != nil:
+		return nil, err
+	case !sealed:
 		return nil, fmt.Errorf("%w: it is not sealed", ErrSealed)
 	}
 	id := record[len(sealMagic):sealHeader]
@@ -121,8 +125,20 @@ func (k *Keyring) ids() string {
 	return fmt.Sprint(ids)
 }
 
-func isSealed(record []byte) bool {
-	return len(record) >= sealOverhead && string(record[:len(sealMagic)]) == sealMagic
+// isSealed tells sealed records from plain ones. ErrSealed is for what was sealed and cannot be opened here, whatever the
+// key: it must not be taken for a plain value.
+func isSealed(record []byte) (bool, error) {
+	version, sealed := bytes.CutPrefix(record, []byte(sealFamily))
+	switch {
+	case !sealed:
+		return false, nil
+	case len(version) > 0 && version[0] != sealMagic[len(sealFamily)]:
+		return false, fmt.Errorf("%w: it was sealed by another version of tgtrunk (format %d, this one knows %d)",
+			ErrSealed, version[0], sealMagic[len(sealFamily)])
+	case len(record) < sealOverhead:
+		return false, fmt.Errorf("%w: it is cut short, at %d bytes", ErrSealed, len(record))
+	}
+	return true, nil
 }
 
 func associated(record []byte, key string) []byte {
@@ -190,7 +206,11 @@ func (s sealed) Scan(ctx context.Context, prefix string, each func(Entry) error)
 func Reseal(ctx context.Context, s Store, ring *Keyring) (n int, err error) {
 	err = s.Scan(ctx, "", func(e Entry) error {
 		value := e.Value
-		if isSealed(e.Value) {
+		sealed, err := isSealed(e.Value)
+		if err != nil {
+			return fmt.Errorf("open %q: %w", e.Key, err)
+		}
+		if sealed {
 			opened, err := ring.Open(e.Key, e.Value)
 			if err != nil {
 				return fmt.Errorf("open %q: %w", e.Key, err)

@@ -191,18 +191,3 @@ func TestExport(t *testing.T) {
 	_, err = store.OpenExport(sealed[:10], "correct horse")
 	wantErr(t, err, store.ErrExport)
 }
-
-func FuzzOpen(f *testing.F) {
-	k := ring(f, strings.Repeat("7", 64))
-	f.Add("k", k.Seal("k", []byte("value")))
-	f.Add("", []byte("tgs\x01"))
-	f.Fuzz(func(t *testing.T, key string, record []byte) {
-		value, err := k.Open(key, record)
-		if err != nil && !errors.Is(err, store.ErrSealed) {
-			t.Errorf("error %v", err)
-		}
-		if err == nil && len(value)+48 != len(record) {
-			t.Errorf("%d bytes of %d", len(value), len(record))
-		}
-	})
-}

@@ -20,6 +20,7 @@ var (
 	ErrAway     = errors.New("store does not answer")            // Redis: whether a write has happened is not known
 	ErrSealed   = errors.New("record cannot be opened")          // Sealed: wrong key, or the record was changed or moved
 	ErrExport   = errors.New("export cannot be opened")          // OpenExport: wrong passphrase, or the file was changed
+	ErrReadOnly = errors.New("store is open for reading only")   // OpenFileCopy: any write
 	ErrClosed   = errors.New("store is closed")                  // any call after Close
 )
 

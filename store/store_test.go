@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 		hold(path)
 		return
 	}
+	if path := os.Getenv("STORE_TEST_WRITE"); path != "" {
+		crashWriter(path)
+		return
+	}
 	store.QuietRedis()
 	goleak.VerifyTestMain(m)
 }

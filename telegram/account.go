@@ -119,6 +119,9 @@ func New(o Options) (*Account, error) {
 // Name implements bridge.Trunk.
 func (a *Account) Name() string { return a.opts.Name }
 
+// Kind implements bridge.KindReporter.
+func (*Account) Kind() bridge.Kind { return bridge.Telegram }
+
 // Health implements bridge.HealthReporter: it says why calls cannot be made; nil while they can.
 func (s *standing) Health() error {
 	if s.live.Load() == nil {

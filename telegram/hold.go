@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -222,11 +223,20 @@ func (h *holding) giveBack() {
 	}
 }
 
-// standBy waits until the account may be free, or it is time to look.
+// Who stands by asks for the account that often, by chance a little less or more so that several do not ask at once. It
+// costs the store one look that writes nothing.
+const (
+	standByLeast = 150 * time.Millisecond
+	standByMost  = 350 * time.Millisecond
+)
+
+// standBy waits until it is time to ask again: soon, as the account may be given back at any moment, and at the end of
+// the lease as it is known.
 func (a *Account) standBy(ctx context.Context, held *store.HeldError) {
 	if a.heldBy != held.Owner {
 		a.heldBy = held.Owner
 		a.log.Warn("account is held by another process, standing by", "holder", held.Owner)
 	}
-	sleep(ctx, min(max(time.Until(held.Expires), a.opts.Lease/30)+10*time.Millisecond, a.opts.Lease/3))
+	left := time.Until(held.Expires) + 10*time.Millisecond
+	sleep(ctx, min(standByLeast+rand.N(standByMost-standByLeast), max(left, standByLeast/10)))
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,26 @@ func (k keep) put(ctx context.Context, key string, value []byte, ttl time.Durati
 	}
 	_, err := k.store.Put(ctx, key, value, store.Put{TTL: ttl, Under: lease})
 	return err
+}
+
+// putAll writes values of the account's by key, in as few updates as it can: each is done whole or not at all. It says
+// which keys are written.
+func (k keep) putAll(ctx context.Context, values map[string][]byte) (written []string, err error) {
+	for keys := range slices.Chunk(slices.Sorted(maps.Keys(values)), store.MaxChanges) {
+		lease := k.under.Load()
+		if lease == nil {
+			return written, ErrLeaseLost
+		}
+		changes := make([]store.Change, len(keys))
+		for i, key := range keys {
+			changes[i] = store.Change{Key: key, Value: values[key], How: store.Put{Under: lease}}
+		}
+		if _, err := k.store.Update(ctx, changes); err != nil {
+			return written, err
+		}
+		written = append(written, keys...)
+	}
+	return written, nil
 }
 
 // LoadSession implements gotd's session.Storage.

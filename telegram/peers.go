@@ -177,35 +177,38 @@ func (s *peers) find(n routing.Number) (Peer, bool) {
 	return p, ok && known
 }
 
-// flush writes what has changed.
+// flush writes what has changed, many at once; what fails is written the next time.
 func (s *peers) flush(ctx context.Context) error {
 	s.mu.Lock()
-	self := s.self
-	changed := make([]Peer, 0, len(s.wet))
+	values, ids := make(map[string][]byte, len(s.wet)), make(map[string]int64, len(s.wet))
+	prefix := s.prefix(s.self)
 	for id := range s.wet {
-		changed = append(changed, s.known[id])
+		raw, err := json.Marshal(s.known[id])
+		if err != nil { // nothing in a Peer can fail
+			s.log.Error("a peer cannot be kept", "user", id, "error", err)
+			continue
+		}
+		key := prefix + strconv.FormatInt(id, 10)
+		values[key], ids[key] = raw, id
 	}
+	self := s.self
 	s.wet = map[int64]bool{}
 	s.mu.Unlock()
-	for i, p := range changed {
-		raw, err := json.Marshal(p)
-		if err == nil {
-			err = s.keep.put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, 0)
-		}
-		if err != nil {
-			s.again(changed[i:])
-			return fmt.Errorf("keep peers: %w", err)
-		}
+	written, err := s.keep.putAll(ctx, values)
+	if err == nil {
+		return nil
 	}
-	return nil
-}
-
-func (s *peers) again(changed []Peer) {
+	for _, key := range written {
+		delete(ids, key)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range changed {
-		s.wet[p.ID] = true
+	if s.self == self {
+		for _, id := range ids {
+			s.wet[id] = true
+		}
 	}
+	return fmt.Errorf("keep peers: %w", err)
 }
 
 // remember takes the users that came with an update or an answer.

@@ -1,6 +1,8 @@
 package telegram
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
@@ -66,6 +68,67 @@ func TestPeersOfAnotherProcess(t *testing.T) {
 	}
 	if _, ok := here.get(2); ok || len(here.seen)+len(here.wet)+len(here.borrowed) != 0 {
 		t.Error("another user inherits what was known")
+	}
+}
+
+// writes counts the writes of a store, and fails one.
+type writes struct {
+	store.Store
+	puts, updates, fail int
+}
+
+func (w *writes) Put(ctx context.Context, key string, value []byte, how store.Put) (uint64, error) {
+	w.puts++
+	return w.Store.Put(ctx, key, value, how)
+}
+
+func (w *writes) Update(ctx context.Context, changes []store.Change) ([]uint64, error) {
+	if w.updates++; w.updates == w.fail {
+		return nil, store.ErrAway
+	}
+	return w.Store.Update(ctx, changes)
+}
+
+// Peers are written many at once; what could not be written is written the next time, and nothing else is.
+func TestPeersAreWrittenTogether(t *testing.T) {
+	const people = 2*store.MaxChanges + 10
+	k, lease := held(t)
+	w := &writes{Store: k.store, fail: 2}
+	k.store = w
+	p := newPeers(k, slog.New(slog.DiscardHandler))
+	if err := p.load(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	var users []tg.UserClass
+	for i := range people {
+		users = append(users, &tg.User{ID: int64(1000 + i), FirstName: "Somebody"})
+	}
+	p.remember(users)
+	stored := func() (n int) {
+		t.Helper()
+		if err := w.Scan(t.Context(), p.prefix(1), func(store.Entry) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if err := p.flush(t.Context()); !errors.Is(err, store.ErrAway) || stored() != store.MaxChanges || len(p.wet) != people-store.MaxChanges {
+		t.Fatalf("%v: %d are stored, %d wait", err, stored(), len(p.wet))
+	}
+	if err := p.flush(t.Context()); err != nil || stored() != people || len(p.wet) != 0 {
+		t.Fatalf("%v: %d are stored, %d wait", err, stored(), len(p.wet))
+	}
+	if w.puts != 0 || w.updates != 4 {
+		t.Errorf("%d puts and %d updates, one of which failed, for %d people", w.puts, w.updates, people)
+	}
+	if err := p.flush(t.Context()); err != nil || w.updates != 4 {
+		t.Errorf("nothing new, and %d updates, %v", w.updates, err)
+	}
+	p.meet(1000)
+	if err := k.store.Release(t.Context(), *lease); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.flush(t.Context()); !errors.Is(err, store.ErrFenced) || len(p.wet) != 1 {
+		t.Errorf("without the account: %v, %d wait", err, len(p.wet))
 	}
 }
 

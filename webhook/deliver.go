@@ -19,21 +19,25 @@ const (
 	maxBackOff = time.Hour // that a receiver may ask for with Retry-After
 )
 
-// deliver sends what is queued until ctx ends.
-func (s *Sender) deliver(ctx context.Context) {
+// deliver sends what is queued until ctx ends, while it is this process's turn.
+func (s *Sender) deliver(ctx context.Context, t *turn) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	look := time.NewTicker(s.opt.Pace.Look)
 	defer look.Stop()
 	slots := make(chan struct{}, s.opt.Pace.Parallel)
-	s.outbox.clear() // another process may have sent some of it
-	s.lookAround(ctx)
+	s.outbox.clear()         // another process may have sent some of it
+	for !s.lookAround(ctx) { // before it is known what waits, a later event could come first
+		if !sleep(ctx, s.opt.Pace.First) {
+			return
+		}
+	}
 	for ctx.Err() == nil {
 		lines, wait := s.outbox.due(cap(slots) - len(slots))
 		for _, l := range lines {
 			slots <- struct{}{}
 			sending.Go(func() {
-				s.try(ctx, l)
+				s.try(ctx, t, l)
 				<-slots
 				s.outbox.poke()
 			})
@@ -54,7 +58,7 @@ func (s *Sender) deliver(ctx context.Context) {
 	}
 }
 
-func (s *Sender) lookAround(ctx context.Context) {
+func (s *Sender) lookAround(ctx context.Context) bool {
 	found, err := s.look(ctx)
 	switch {
 	case err != nil && ctx.Err() == nil:
@@ -62,6 +66,7 @@ func (s *Sender) lookAround(ctx context.Context) {
 	case found > 0:
 		s.opt.Log.Info("queued webhook events are taken up", "events", found)
 	}
+	return err == nil
 }
 
 // discardAll empties the queue until ctx ends: events that were under way when the receiver said 410 still arrive in it.
@@ -90,7 +95,12 @@ func (s *Sender) discard(ctx context.Context) {
 }
 
 // try sends the first event of a call.
-func (s *Sender) try(ctx context.Context, l *line) {
+func (s *Sender) try(ctx context.Context, t *turn, l *line) {
+	if !t.ours() {
+		t.end(fmt.Errorf("%w: the lease has run out", errTurnOver))
+		s.outbox.later(l, 0)
+		return
+	}
 	i, attempt := s.outbox.first(l)
 	log := s.opt.Log.With("event", i.event.ID, "call", i.event.Call, "attempt", attempt)
 	err := s.post(ctx, i.event, attempt)

@@ -71,6 +71,13 @@ func (o *outbox) add(i item) bool {
 	return true
 }
 
+// has says whether an item is known, or was taken already.
+func (o *outbox) has(key string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.known[key] || o.done[key]
+}
+
 func (o *outbox) poke() {
 	select {
 	case o.wake <- struct{}{}:

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,83 +136,58 @@ func (s *Sender) save(ctx context.Context) error {
 	}
 }
 
-// hold waits for its turn to send, and sends until ctx ends or somebody else has the turn.
-func (s *Sender) hold(ctx context.Context) {
-	l, err := s.acquire(ctx)
-	if err != nil {
-		var held *store.HeldError
-		if !errors.As(err, &held) && ctx.Err() == nil {
-			s.opt.Log.Warn("the webhook's queue is out of reach, trying again", "error", err)
-		}
-		s.outbox.clear()
-		_, _ = s.look(ctx) // how many wait decides whether there is room
-		sleep(ctx, s.opt.Pace.Look)
-		return
-	}
-	sending, stop := context.WithCancel(ctx)
-	defer stop()
-	var renewing sync.WaitGroup
-	renewing.Go(func() { defer stop(); s.renew(sending, &l) })
-	s.deliver(sending)
-	stop()
-	renewing.Wait()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeIn)
-	defer cancel()
-	if err := s.opt.Store.Release(ctx, l); err != nil {
-		s.opt.Log.Debug("releasing the webhook's queue failed", "error", err)
-	}
-}
-
-func (s *Sender) acquire(ctx context.Context) (store.Lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeIn)
-	defer cancel()
-	return s.opt.Store.Acquire(ctx, lease, s.owner, s.opt.Pace.Lease)
-}
-
-// renew keeps the lease until ctx ends, or returns when it is lost.
-func (s *Sender) renew(ctx context.Context, l *store.Lease) {
-	ttl := s.opt.Pace.Lease
-	for sleep(ctx, ttl/4) {
-		try, cancel := context.WithTimeout(ctx, ttl/4)
-		next, err := s.opt.Store.Renew(try, *l, ttl)
-		cancel()
-		switch {
-		case err == nil:
-			*l = next
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, store.ErrFenced) || time.Until(l.Expires) < ttl/4:
-			s.opt.Log.Warn("another process sends the webhook's events from now on", "error", err)
-			return
-		}
-	}
-}
-
 // look takes up what is in the store and not known yet.
+//
+// A scan may miss an event that is stored while it goes on, and still find a later one of the same call. What it finds is
+// therefore taken up only once another scan, begun afterwards, has shown everything that was stored before it.
 func (s *Sender) look(ctx context.Context) (found int, err error) {
+	first, err := s.scan(ctx)
+	if err != nil || len(first) == 0 {
+		return 0, err
+	}
+	second, err := s.scan(ctx)
+	if err != nil {
+		return 0, err
+	}
+	upTo := map[string]string{} // by call, the last key that the first scan has found
+	for key, e := range first {
+		upTo[e.Call] = max(upTo[e.Call], key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(second)) {
+		e := second[key]
+		if key <= upTo[e.Call] && s.outbox.add(item{key, e}) {
+			found++
+		}
+	}
+	return found, nil
+}
+
+// scan returns what is in the store and not known yet, by key.
+func (s *Sender) scan(ctx context.Context) (map[string]Event, error) {
 	before := s.outbox.taken()
-	seen := map[string]bool{}
-	err = s.opt.Store.Scan(ctx, prefix, func(e store.Entry) error {
+	seen, fresh := map[string]bool{}, map[string]Event{}
+	err := s.opt.Store.Scan(ctx, prefix, func(e store.Entry) error {
 		seen[e.Key] = true
+		switch {
+		case before[e.Key]: // it was taken, and forgetting it failed
+			return s.forget(ctx, e.Key)
+		case s.outbox.has(e.Key):
+			return nil
+		}
 		var event Event
 		if err := json.Unmarshal(e.Value, &event); err != nil {
 			s.opt.Log.Error("a queued webhook event cannot be read", "key", e.Key, "error", err)
 			s.dropped.Add(1)
 			return s.forget(ctx, e.Key)
 		}
-		if s.outbox.add(item{e.Key, event}) {
-			found++
-			return nil
-		}
-		if before[e.Key] { // it was taken, and forgetting it failed
-			return s.forget(ctx, e.Key)
-		}
+		fresh[e.Key] = event
 		return nil
 	})
-	if err == nil {
-		s.outbox.forgotten(before, seen)
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	s.outbox.forgotten(before, seen)
+	return fresh, nil
 }
 
 // forget takes an event out of the store.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,8 @@ type Stats struct {
 type Sender struct {
 	opt    Options
 	client *http.Client
-	owner  string // of the lease
+	owner  string                // of the lease
+	turn   *atomic.Pointer[turn] // this process's last; nil before
 	counts
 	queue
 	outbox outbox
@@ -83,7 +85,16 @@ func New(o Options) (*Sender, error) {
 		return nil, errors.New("make webhook: url, secret or store is missing")
 	}
 	o = o.withDefaults()
+	now := new(atomic.Pointer[turn])
+	var dialer net.Dialer
 	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &fencedConn{Conn: c, turn: now}, nil
+		},
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: o.Pace.Parallel, IdleConnTimeout: time.Minute,
 		TLSHandshakeTimeout: o.Timeout, ForceAttemptHTTP2: true,
 	}
@@ -93,6 +104,7 @@ func New(o Options) (*Sender, error) {
 			Transport: transport, Timeout: o.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
+		turn:   now,
 		queue:  queue{fresh: make(chan struct{}, 1)},
 		outbox: newOutbox(),
 	}, nil

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,7 +21,14 @@ import (
 	"github.com/tgtrunk/tgtrunk/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if to := os.Getenv(asSender); to != "" {
+		beSender(to)
+		return
+	}
+	store.QuietRedis()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	soon   = 20 * time.Second

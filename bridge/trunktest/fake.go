@@ -36,6 +36,8 @@ type Trunk struct {
 	Script func(*Leg, Order)
 	// OnDial, if set, reacts to every leg that is dialled, before Dial returns. Set before Run.
 	OnDial func(*Leg)
+	// Made is what Kind says. Set before Run.
+	Made bridge.Kind
 
 	dialled chan *Leg
 	failed  chan error
@@ -68,6 +70,9 @@ func Obey(l *Leg, o Order) {
 
 // Name returns the trunk's name.
 func (t *Trunk) Name() string { return t.name }
+
+// Kind implements bridge.KindReporter.
+func (t *Trunk) Kind() bridge.Kind { return t.Made }
 
 // Run takes offers until ctx ends, which ends all legs, or Fail is called. It runs once.
 func (t *Trunk) Run(ctx context.Context, accept func(bridge.Offer)) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/config"
 )
 
 // exampleRecord is the record that docs/records.md shows, on one line.
@@ -58,6 +59,46 @@ func TestRecordOfTheDocs(t *testing.T) {
 	for _, secret := range []string{"5000201", "bob_lab", "Bob Lab", "Anna Berg", "49301000201", "TGTRUNK_PRESENCE", "PJSIP/201"} {
 		if strings.Contains(string(masked), secret) {
 			t.Errorf("masked, it has %q: %s", secret, masked)
+		}
+	}
+}
+
+// The example of an event has every field under its right name, loses nothing, and says which account it is about and
+// what the legs are made of.
+func TestEventOfTheDocs(t *testing.T) {
+	var text []byte
+	for _, b := range blocks(t) {
+		if b.language == "json" && strings.HasSuffix(b.file, "records.md") && strings.Contains(b.text, `"event"`) {
+			text = []byte(b.text)
+		}
+	}
+	var n notice
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&n); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	if json.Unmarshal(again, &got) != nil || json.Unmarshal(text, &want) != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("the example is\n%s\nand is written as\n%s", text, again)
+	}
+	if n.ID != n.Call.Call+"."+n.Event || n.Event != config.EventConnected || n.Schema != bridge.RecordSchema {
+		t.Errorf("the event is %+v", n)
+	}
+	if n.Call.Account == "" || n.Call.Offering.Kind == "" || n.Call.Attempts[0].Kind == "" {
+		t.Errorf("the example lacks account or kind: %s", text)
+	}
+	docs, err := os.ReadFile("../../docs/records.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []bridge.Kind{bridge.Telegram, bridge.Asterisk, bridge.FreeSWITCH} {
+		if !strings.Contains(string(docs), "`"+string(kind)+"`") {
+			t.Errorf("docs/records.md lacks the kind %q", kind)
 		}
 	}
 }

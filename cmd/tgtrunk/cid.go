@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 
@@ -16,7 +13,6 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/routing"
-	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram"
 )
 
@@ -46,7 +42,7 @@ func newCIDPreviewCommand() *cobra.Command {
 		Long: `Show number and name by which the PBX would see a caller, for every route from an account, and which rules made them.
 
 The person is described by flags, or is looked up in the store, which knows everybody the account has met; flags then
-replace what is stored. Telegram is not asked. A store in a directory cannot be opened while the service runs.`,
+replace what is stored. Telegram is not asked, and nothing is changed: the service may run.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runPreview(c, flags, strings.Join(args, "")) },
 	}
@@ -126,7 +122,7 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 	if err != nil {
 		return nil, err
 	}
-	keep, err := openStoreIfAny(ctx, cfg)
+	keep, err := openStoreToRead(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("look %s up: %w; or describe the person with --userid, --username, --phone, --first and --last", who, err)
 	}
@@ -148,23 +144,6 @@ func storedPeople(ctx context.Context, cfg *config.Config, account, who string) 
 		return nil, fmt.Errorf("no account has met %s; describe the person with --userid, --username, --phone, --first and --last", who)
 	}
 	return known, nil
-}
-
-var errNoStore = errors.New("nothing has been stored")
-
-// openStoreIfAny opens the store without making one: errNoStore.
-func openStoreIfAny(ctx context.Context, cfg *config.Config) (store.Store, error) {
-	if cfg.Store.Redis == nil {
-		if path := storeFile(cfg.Store); !exists(path) {
-			return nil, fmt.Errorf("%w: %s is not there yet", errNoStore, path)
-		}
-	}
-	return openStore(ctx, cfg, slog.New(slog.DiscardHandler))
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // whoIs reads @USERNAME, +PHONE and USER-ID, with or without a star. No rule of the configuration matters here.

@@ -3,16 +3,20 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/routing/memory"
 	"github.com/tgtrunk/tgtrunk/store"
+	"github.com/tgtrunk/tgtrunk/store/storetest"
 )
 
 const numbersConfig = `data: DIR
@@ -161,6 +165,66 @@ func TestRouteTestSaysWhatItLeavesOut(t *testing.T) {
 	}
 }
 
+// The commands that only look do so while the service has the store, on either driver, and leave it as it is.
+func TestLookingBesideTheService(t *testing.T) {
+	server := storetest.StartRedis(t)
+	for name, where := range map[string]string{
+		"directory": "data: %s",
+		"redis":     fmt.Sprintf(`store: {redis: {url: "%s", timeout: 20s}, key: "%s"}`, server.URL(), store.NewSecret()) + " # %s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "tgtrunk.yaml")
+			text := strings.Replace(numbersConfig, "data: DIR", fmt.Sprintf(where, dir), 1)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			writePeer(t, path)
+			cfg, err := config.Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keep, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler)) // as the service does
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer keep.Close()
+			before := stored(t, keep)
+			began := time.Now()
+			out, errs, err := tgtrunk(t, "cid", "preview", "-c", path, "@the_boss", "--route", "in")
+			if err != nil || errs != "" || !strings.Contains(out, "*995000000201") {
+				t.Errorf("preview: %v %s %s", err, errs, out)
+			}
+			out, errs, err = tgtrunk(t, "route", "test", "-c", path, "85000000777")
+			if err != nil || errs != "" || !strings.Contains(out, "number memory") {
+				t.Errorf("route test: %v %s %s", err, errs, out)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("both took %v", took)
+			}
+			if after := stored(t, keep); !maps.Equal(before, after) {
+				t.Errorf("the store was %v and is %v", before, after)
+			}
+			if _, err := keep.Put(t.Context(), "k", nil, store.Put{}); err != nil {
+				t.Errorf("the service cannot write any more: %v", err)
+			}
+		})
+	}
+}
+
+// stored is the version of every key.
+func stored(t *testing.T, s store.Store) map[string]uint64 {
+	t.Helper()
+	versions := map[string]uint64{}
+	if err := s.Scan(t.Context(), "", func(e store.Entry) error { versions[e.Key] = e.Version; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(versions) < 2 {
+		t.Fatalf("the store has %v", versions)
+	}
+	return versions
+}
+
 func TestRouteTest(t *testing.T) {
 	path, _ := numbersFile(t)
 	writePeer(t, path)
@@ -221,28 +285,6 @@ func TestRouteTestInJSON(t *testing.T) {
 	if plan.Route != "out" || plan.Matched != routing.ByMemory || len(plan.Targets) != 2 || plan.Targets[0].Number.UserID != 5000000777 ||
 		plan.Targets[0].TimeoutS != 30 || len(plan.Targets[1].Others) != 1 || plan.Targets[1].Others[0].Username != "dora_d" {
 		t.Errorf("%s", out)
-	}
-}
-
-// While the service runs the store is its own; routes can be tested all the same.
-func TestRouteTestBesideTheService(t *testing.T) {
-	path, _ := numbersFile(t)
-	writePeer(t, path)
-	cfg, err := config.Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keep, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keep.Close()
-	out, errs, err := tgtrunk(t, "route", "test", "-c", path, "*995000000201")
-	if err != nil || !strings.Contains(out, "user-id 5000000201") || !strings.Contains(errs, "number memory is left out") {
-		t.Errorf("%s %s %v", out, errs, err)
-	}
-	if _, _, err := tgtrunk(t, "cid", "preview", "-c", path, "@the_boss"); err == nil || !strings.Contains(err.Error(), "--userid") {
-		t.Errorf("%v", err)
 	}
 }
 

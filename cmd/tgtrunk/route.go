@@ -38,8 +38,7 @@ func newRouteTestCommand() *cobra.Command {
 		Long: `Show the route that takes a call, how what was dialled is read, and the targets in order. No call is made, and Telegram
 is not asked whether such a user exists. The exit status is 0 only if the call would go somewhere.
 
-What the PBX was shown before (the number memory) counts if the store can be opened: one in a directory cannot while the
-service runs.`,
+What the PBX was shown before (the number memory) counts. Nothing is changed: the service may run.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runRouteTest(c, flags, strings.Join(args, "")) },
 	}
@@ -109,7 +108,7 @@ func (f routeFlags) request(table *routing.Table, dialled string) (routing.Reque
 
 // recalled returns what the number memory says of what was dialled; nothing where there is no store yet.
 func recalled(ctx context.Context, cfg *config.Config, q routing.Request) ([]routing.Presented, error) {
-	keep, err := openStoreIfAny(ctx, cfg)
+	keep, err := openStoreToRead(ctx, cfg)
 	if errors.Is(err, errNoStore) {
 		return nil, nil
 	}
