@@ -58,6 +58,11 @@ const testDialplan = `
     <action application="hash" data="insert/end/facts/${caller_id_number}:${caller_id_name}:${TGTRUNK_USER_ID}:${TGTRUNK_NAME}:${COLOUR}"/>
     <action application="ring_ready"/><action application="sleep" data="200"/><action application="answer"/><action application="park"/>
   </condition></extension>
+  <extension name="queue"><condition field="destination_number" expression="^queue$">
+    <action application="answer"/><action application="sleep" data="200"/>
+    <action application="bridge" data="{absolute_codec_string=PCMU,origination_callee_id_name=Anna,origination_callee_id_number=201}${AGENT}"/>
+  </condition></extension>
+  <extension name="extension"><condition field="destination_number" expression="^3\d\d$"><action application="bridge" data="{absolute_codec_string=PCMU}${AGENT}"/></condition></extension>
   <extension name="slow"><condition field="destination_number" expression="^slow$">
     <action application="ring_ready"/><action application="sleep" data="500"/><action application="answer"/><action application="echo"/>
   </condition></extension>

@@ -10,6 +10,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // state is where a leg stands.
@@ -38,6 +39,7 @@ type leg struct {
 	role     role
 	state    state
 	main     mainChannel
+	party    routing.Party // who has answered behind a loopback channel, or has come in their place
 	audio    audio
 	deadline *time.Timer // of the state; role or connect sets it
 	ended    bridge.Ended
@@ -186,7 +188,7 @@ func (l *leg) finish() {
 		attrs = append(attrs, "error", l.ended.Err)
 	}
 	l.log.Debug("leg ended", attrs...)
-	l.ended.Report = bridge.Report{Kind: bridge.FreeSWITCH, Channel: l.main.name, Said: l.main.cause}
+	l.ended.Report = bridge.Report{Kind: bridge.FreeSWITCH, Channel: l.main.name, Party: l.party, Said: l.main.cause}
 	l.out.End(l.ended)
 }
 
@@ -200,6 +202,8 @@ func (l *leg) event(e event) {
 		l.mediaEvent(e)
 	case e.other == l.audio.channel:
 		l.peerEvent(e)
+	case e.half == l.main.id:
+		l.identify(e)
 	}
 }
 
@@ -227,6 +231,17 @@ func (l *leg) mainEvent(e event) {
 	}
 	l.peerEvent(e)
 	l.role.event(e)
+}
+
+// identify tells who is at the other end: behind a loopback channel the dialplan has decided that.
+func (l *leg) identify(e event) {
+	if e.name != "CHANNEL_BRIDGE" && e.name != "CHANNEL_ANSWER" {
+		return
+	}
+	if p := e.talksTo(); p.Number != "" && p != l.party {
+		l.party = p
+		l.emit(bridge.Identified{Party: p})
+	}
 }
 
 // note keeps what an event says of the channel.
