@@ -71,18 +71,15 @@ func (d *desk) run(ctx context.Context, t *turn) {
 	}
 }
 
-// close notes what is left to be noted; what is left to be said or called is not.
+// close notes what is left to be noted; the rest waits for the next session.
 func (d *desk) close(ctx context.Context, t *turn) {
 	ctx, cancel := context.WithTimeout(ctx, flushIn)
 	defer cancel()
-	for {
-		select {
-		case j := <-d.jobs:
-			if j.keep {
-				j.do(ctx, t)
-			}
-		default:
-			return
+	for range len(d.jobs) {
+		if j := <-d.jobs; j.keep {
+			j.do(ctx, t)
+		} else {
+			d.queue(j)
 		}
 	}
 }

@@ -145,7 +145,7 @@ func (l *leg) callOut(ctx context.Context, s *session, c chat.Call) {
 	}
 	l.ring, l.reachIn = l.account.opts.Calls.Limits.AnsweredIn, l.account.opts.Calls.Limits.ReachedIn
 	ended := l.follow(ctx, s.line.Place(l.with.input()))
-	l.account.learn(ctx, l.with, l.stage, ended)
+	l.account.learn(ctx, l.toCall(l.with), l.stage, ended)
 	l.log.Info("call asked for by message ended", "answered", l.accepted, "connected", l.connected())
 	l.account.desk.asked(l, c.Place.Extension, ended)
 	l.finish(ended)
