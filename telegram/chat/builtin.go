@@ -1,8 +1,16 @@
 package chat
 
+import "maps"
+
 // builtInTexts are the texts that are not given, by language: polite, and without the gender of anybody. Digits look the
 // same in all of them.
 func builtInTexts() map[string]map[Key]string {
+	all := germanicAndRomance()
+	maps.Copy(all, slavicAndTurkish())
+	return all
+}
+
+func germanicAndRomance() map[string]map[Key]string {
 	return map[string]map[Key]string{
 		builtIn: {
 			TextAutoAnswer: "Nobody reads messages here. Please call this account.",
@@ -30,7 +38,7 @@ func builtInTexts() map[string]map[Key]string {
 		"es": {
 			TextAutoAnswer: "Aquí nadie lee los mensajes. Por favor, llame a esta cuenta.",
 			TextMenu:       "Responda con un número y le llamaremos para ponerle en contacto:\n{departments}",
-			TextClosed:     "[{name}: ]cerrado en este momento.[ Abre el {date} a las {time}.]",
+			TextClosed:     "[{name}: ]cerrado ahora.[ Abre el {date} a las {time}.]",
 			TextCalling:    "Le llamamos[ para ponerle en contacto con {name}].",
 			TextLater:      "Ya ha solicitado varias llamadas. Por favor, inténtelo más tarde.",
 			TextCard:       "Llamada de [{name}, ]extensión {number}",
@@ -52,14 +60,30 @@ func builtInTexts() map[string]map[Key]string {
 		"it": {
 			TextAutoAnswer: "Qui nessuno legge i messaggi. La preghiamo di chiamare questo account.",
 			TextMenu:       "Risponda con un numero: La chiameremo per metterLa in contatto:\n{departments}",
-			TextClosed:     "[{name}: ]chiuso al momento.[ Apre il {date} alle {time}.]",
+			TextClosed:     "[{name}: ]ora chiuso.[ Apre il {date} alle {time}.]",
 			TextCalling:    "La stiamo chiamando[ per metterLa in contatto con {name}].",
 			TextLater:      "Ha già richiesto diverse chiamate. La preghiamo di riprovare più tardi.",
 			TextCard:       "Chiamata da [{name}, ]interno {number}",
 			TextTried:      "Abbiamo cercato di contattarLa[: {name}][, interno {number}].",
 			TextMissed:     "Ha chiamato e nessuno ha potuto rispondere.[ Scriva «{word}» e La chiameremo.]",
-			TextFailed:     "Non è stato possibile chiamarLa. Verifichi che le Sue impostazioni di privacy lo consentano.",
+			TextFailed:     "Non siamo riusciti a chiamarLa. Verifichi che le Sue impostazioni di privacy lo consentano.",
 		},
+		"pt": {
+			TextAutoAnswer: "Ninguém lê mensagens aqui. Por favor, ligue para esta conta.",
+			TextMenu:       "Responda com um número, e ligaremos para você e faremos a transferência:\n{departments}",
+			TextClosed:     "[{name}: ]fechado agora.[ Abre em {date} às {time}.]",
+			TextCalling:    "Estamos ligando para você[ para colocar você em contato com {name}].",
+			TextLater:      "Você já pediu várias chamadas. Por favor, tente novamente mais tarde.",
+			TextCard:       "Chamada de [{name}, ]ramal {number}",
+			TextTried:      "Tentamos falar com você[: {name}][, ramal {number}].",
+			TextMissed:     "Você ligou, e ninguém pôde atender.[ Escreva “{word}”, e ligaremos para você.]",
+			TextFailed:     "Não conseguimos ligar para você. Por favor, verifique se suas configurações de privacidade permitem.",
+		},
+	}
+}
+
+func slavicAndTurkish() map[string]map[Key]string {
+	return map[string]map[Key]string{
 		"pl": {
 			TextAutoAnswer: "Nikt nie czyta tutaj wiadomości. Prosimy zadzwonić na to konto.",
 			TextMenu:       "Prosimy odpowiedzieć numerem, a zadzwonimy i połączymy:\n{departments}",
@@ -70,17 +94,6 @@ func builtInTexts() map[string]map[Key]string {
 			TextTried:      "Próbowaliśmy się z Państwem skontaktować[: {name}][, numer wewnętrzny {number}].",
 			TextMissed:     "Nikt nie mógł odebrać Państwa połączenia.[ Prosimy napisać „{word}”, a zadzwonimy.]",
 			TextFailed:     "Nie udało się do Państwa zadzwonić. Prosimy sprawdzić, czy pozwalają na to ustawienia prywatności.",
-		},
-		"pt": {
-			TextAutoAnswer: "Ninguém lê mensagens aqui. Por favor, ligue para esta conta.",
-			TextMenu:       "Responda com um número, e ligaremos para você e faremos a transferência:\n{departments}",
-			TextClosed:     "[{name}: ]fechado no momento.[ Abre em {date} às {time}.]",
-			TextCalling:    "Estamos ligando para você[ para colocar você em contato com {name}].",
-			TextLater:      "Você já pediu várias chamadas. Por favor, tente novamente mais tarde.",
-			TextCard:       "Chamada de [{name}, ]ramal {number}",
-			TextTried:      "Tentamos falar com você[: {name}][, ramal {number}].",
-			TextMissed:     "Você ligou, e ninguém pôde atender.[ Escreva “{word}”, e ligaremos para você.]",
-			TextFailed:     "Não conseguimos ligar para você. Por favor, verifique se suas configurações de privacidade permitem.",
 		},
 		"ru": {
 			TextAutoAnswer: "Сообщения здесь никто не читает. Пожалуйста, позвоните на этот аккаунт.",
