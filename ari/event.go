@@ -12,6 +12,7 @@ import (
 type event struct {
 	ariapi.Event
 	channel   string // id of the channel it is about; "" for none
+	by        string // Dial: id of the channel that dials; "" where nobody does
 	cause     int    // Q.850; 0 where the event has none
 	techCause int    // SIP status of the failed PJSIP leg (Asterisk 22.7 and later); 0 where unknown
 }
@@ -36,7 +37,8 @@ func decodeEvent(data []byte) (event, error) {
 		return event{}, errors.New("decode event: no type")
 	case ariapi.Events.StasisStart, ariapi.Events.StasisEnd, ariapi.Events.ApplicationReplaced, ariapi.Events.Dial,
 		ariapi.Events.ChannelDestroyed, ariapi.Events.ChannelHangupRequest, ariapi.Events.ChannelDtmfReceived,
-		ariapi.Events.ChannelHold, ariapi.Events.ChannelUnhold:
+		ariapi.Events.ChannelHold, ariapi.Events.ChannelUnhold,
+		ariapi.Events.ChannelConnectedLine:
 	default:
 		return event{}, errIgnored
 	}
@@ -45,6 +47,9 @@ func decodeEvent(data []byte) (event, error) {
 		return event{}, fmt.Errorf("decode %s: %w", head.Type, err)
 	}
 	e := event{Event: decoded, channel: channelOf(decoded), techCause: head.TechCause}
+	if dial, ok := decoded.(*ariapi.Dial); ok {
+		e.by = dial.Caller.GetID()
+	}
 	// A soft hang-up carries flags of Asterisk's own in place of a cause.
 	if !head.Soft {
 		e.cause = head.Cause
@@ -71,6 +76,8 @@ func channelOf(e ariapi.Event) string {
 	case *ariapi.ChannelDtmfReceived:
 		return e.Channel.GetID()
 	case *ariapi.ChannelHold:
+		return e.Channel.GetID()
+	case *ariapi.ChannelConnectedLine:
 		return e.Channel.GetID()
 	case *ariapi.ChannelUnhold:
 		return e.Channel.GetID()

@@ -37,6 +37,7 @@ type leg struct {
 	role      role
 	state     state
 	channel   string // id of the main channel, "" before it exists and after it has gone
+	far       string // id of the other half of a Local channel, which runs the dialplan; "" where there is none
 	audio     audio
 	deadline  *time.Timer // of the state; role or connect sets it
 	cause     int         // Q.850 of the last hang-up request on the main channel
@@ -206,6 +207,8 @@ func (l *leg) event(e event) {
 		l.mediaEvent(e)
 	case e.channel == l.channel && e.channel != "":
 		l.mainEvent(e)
+	case l.far != "" && (e.channel == l.far || e.by == l.far):
+		l.role.event(e)
 	}
 }
 

@@ -179,7 +179,11 @@ func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offe
 			return nil
 		}
 	}
-	if owner := l.legs.Owner(e.channel); owner != nil {
+	owner := l.legs.Owner(e.channel)
+	if owner == nil && e.by != "" {
+		owner = l.legs.Owner(e.by)
+	}
+	if owner != nil {
 		owner.inbox.Put(e)
 	}
 	return nil

@@ -22,6 +22,7 @@ type outbound struct {
 	seen   progress
 	rang   bool
 	local  bool // a Local channel, which has the law we gave it
+	party  farEnd
 }
 
 // spareTimeout is how much longer Asterisk itself lets ring: its clock counts whole seconds, ours ends the call.
@@ -40,6 +41,9 @@ func (out *outbound) begin() {
 	out.deadline.Reset(out.limit())
 	out.channel = request.ChannelID
 	out.link.legs.Own(out.channel, out.leg)
+	if out.local {
+		out.link.legs.Own(out.far, out.leg)
+	}
 	if err := out.link.rest.originate(out.setup.ctx, request); err != nil {
 		out.fail(refusedDial(err), fmt.Errorf("dial %s: %w", technology(request.Endpoint), err))
 		return
@@ -61,7 +65,8 @@ func (out *outbound) request() (ariapi.OriginateRequest, error) {
 		ChannelID: out.id + "-out",
 	}
 	if out.local = technology(endpoint) == "Local"; out.local {
-		q.OtherChannelID = out.id + "-far"
+		out.far = out.id + "-far"
+		q.OtherChannelID = out.far
 		// Without formats Asterisk gives a Local channel 192 kHz linear: two conversions, and 6 dB lost on the way.
 		q.Formats = formatName(out.link.opt.Media.Law)
 	}
@@ -146,14 +151,25 @@ func refusedDial(err error) bridge.Reason {
 func (out *outbound) order(any) {} // nobody rings or answers towards the party we call
 
 func (out *outbound) event(e event) {
+	if e.channel != out.channel {
+		out.farEvent(e)
+		return
+	}
 	switch event := e.Event.(type) {
 	case *ariapi.Dial:
 		out.progress(event.Dialstatus)
 	case *ariapi.StasisStart:
-		out.learn(&event.Channel)
+		out.known.Channel, out.known.CallID = event.Channel.GetName(), event.Channel.GetProtocolId()
+		out.party.up = out.party.up || !out.local // no dialplan is between
 		out.accepted()
+		out.identify()
 	case *ariapi.StasisEnd, *ariapi.ChannelDestroyed:
 		out.gone(e.techCause)
+	case *ariapi.ChannelConnectedLine:
+		if !out.local {
+			out.party.name(event.Channel.GetConnected())
+			out.identify()
+		}
 	}
 }
 
@@ -165,14 +181,6 @@ func (out *outbound) progress(status string) {
 	if (status == "RINGING" || status == "PROGRESS") && !out.rang && out.state == waiting {
 		out.rang = true
 		out.emit(bridge.Ringing{})
-	}
-}
-
-// learn notes who answered: behind a Local channel the dialplan decides that, and says it as the connected line.
-func (out *outbound) learn(channel *ariapi.ChannelData) {
-	out.known.Channel, out.known.CallID = channel.GetName(), channel.GetProtocolId()
-	if at := channel.GetConnected(); at.GetNumber() != out.target.Caller.Number {
-		out.known.Party = routing.Party{Number: routing.SanitizeName(at.GetNumber()), Name: at.GetName()}
 	}
 }
 

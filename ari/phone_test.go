@@ -270,6 +270,12 @@ func TestAnsweredIVR(t *testing.T) {
 	if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
 		t.Error(err)
 	}
+	// Who is at the phone is known only now, long after the leg was answered.
+	if got := next[bridge.Identified](t, leg).Party; got.Number != "201" || got.Name != "Anna" {
+		t.Errorf("the party is %+v", got)
+	}
 	leg.Hangup(bridge.CauseOf(bridge.Normal))
-	ended(t, leg, bridge.Normal)
+	if r := ended(t, leg, bridge.Normal).Report; r.Party.Number != "201" {
+		t.Errorf("the report names %+v", r.Party)
+	}
 }

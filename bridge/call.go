@@ -190,6 +190,10 @@ func (c *call) perform(a action) Event {
 		if h, ok := c.legs[a.to].Leg.(Holder); ok {
 			h.Hold(a.on)
 		}
+	case introduce:
+		if i, ok := c.legs[a.to].Leg.(Introducer); ok {
+			i.Introduce(a.party)
+		}
 	case annotate:
 		if n, ok := c.legs[a.to].Leg.(Annotator); ok {
 			n.Annotate(a.variables)

@@ -32,6 +32,8 @@ func (c *call) note(from side, e Event) {
 		c.noteMedia(from, e, now)
 	case Facts:
 		c.noteFacts(from, e)
+	case Identified:
+		leg.Debug("party is known", "number", Mask(e.Party.Number))
 	case Held:
 		leg.Info("party put the call on hold or took it back", "on", e.On)
 	case Digit:

@@ -230,6 +230,23 @@ func TestWholeCall(t *testing.T) {
 	})
 }
 
+// Who has answered, and who has come in their place, is told to the other side; to one that cannot be told it does no harm.
+func TestWhoAnsweredIsTold(t *testing.T) {
+	inLab(t, bridge.Options{}, func(l *lab) {
+		a, b := l.up()
+		for _, number := range []string{"201", "202"} {
+			b.Emit(bridge.Identified{Party: routing.Party{Number: number, Name: "Anna"}})
+			if o := l.ordered(a, trunktest.Meet); o.Party.Number != number || o.Party.Name != "Anna" {
+				t.Errorf("%+v is introduced", o.Party)
+			}
+		}
+		a.Emit(ended(bridge.Normal))
+		l.hungUp(b, bridge.Normal)
+		b.Emit(bridge.Identified{Party: routing.Party{Number: "203"}})
+		l.record()
+	})
+}
+
 func TestRecordIsOneLineOfJSON(t *testing.T) {
 	inLab(t, bridge.Options{}, func(l *lab) {
 		a, _ := l.up()

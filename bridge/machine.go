@@ -59,6 +59,10 @@ type (
 		to side
 		on bool
 	}
+	introduce struct {
+		to    side
+		party routing.Party
+	}
 	hangup struct {
 		to    side
 		cause Cause
@@ -80,6 +84,7 @@ func (connect) action()    {}
 func (disconnect) action() {}
 func (sendDigit) action()  {}
 func (hold) action()       {}
+func (introduce) action()  {}
 func (hangup) action()     {}
 func (annotate) action()   {}
 func (arm) action()        {}
@@ -200,6 +205,8 @@ func (m *machine) progress(from side, e Event) {
 		}
 	case Facts:
 		m.do(annotate{from.other(), e.Variables})
+	case Identified:
+		m.do(introduce{from.other(), e.Party})
 	case Digit:
 		if m.connected {
 			m.do(sendDigit{from.other(), e.Digit})

@@ -43,6 +43,9 @@ var (
 
 // said is an action in a short form.
 func said(a action) string {
+	if a, ok := a.(introduce); ok {
+		return fmt.Sprintf("introduce %v %s", a.to, a.party.Number)
+	}
 	if a, ok := a.(annotate); ok {
 		return fmt.Sprintf("annotate %v %d", a.to, len(a.variables))
 	}
@@ -142,9 +145,11 @@ func TestMachine(t *testing.T) {
 			"dial 0, hangup dialled UNREACHABLE, hangup offering UNREACHABLE, finish"},
 		"somebody hears it ring": {[]in{to(alice), from(dialled, Reached{}), passed(ringTimer), endedBy(dialled, Cancelled), endedBy(offering, NoAnswer)},
 			"dial 0, ring, hangup dialled NOANSWER, hangup offering NOANSWER, finish"},
-		"facts go to the other side":       {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}})}, "dial 0, annotate offering 1"},
-		"facts before a refusal":           {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}}), endedBy(dialled, Budget)}, "dial 0, annotate offering 1, hangup offering BUDGET"},
-		"the next of a pool after a limit": {[]in{to(alice, aliceToo), endedBy(dialled, Budget)}, "dial 0, dial 1"},
+		"facts go to the other side":           {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}})}, "dial 0, annotate offering 1"},
+		"who answered is told":                 {[]in{to(alice), from(dialled, Identified{routing.Party{Number: "201"}})}, "dial 0, introduce offering 201"},
+		"who has taken over the caller's side": {[]in{to(alice), from(offering, Identified{routing.Party{Number: "202"}})}, "dial 0, introduce dialled 202"},
+		"facts before a refusal":               {[]in{to(alice), from(dialled, Facts{map[string]string{"A": "1"}}), endedBy(dialled, Budget)}, "dial 0, annotate offering 1, hangup offering BUDGET"},
+		"the next of a pool after a limit":     {[]in{to(alice, aliceToo), endedBy(dialled, Budget)}, "dial 0, dial 1"},
 		"the caller is told of the person, not of the account tried after": {[]in{to(alice, aliceToo), endedBy(dialled, Privacy), endedBy(dialled, Budget)},
 			"dial 0, dial 1, hangup offering PRIVACY"},
 		"the caller is told of the person, not of the account tried before": {[]in{to(alice, aliceToo), endedBy(dialled, Flood), endedBy(dialled, NotFound)},
@@ -309,7 +314,7 @@ func machineAlphabet() []in {
 		out = append(out, passed(t))
 	}
 	for _, s := range []side{offering, dialled} {
-		for _, e := range []Event{Reached{}, Ringing{}, Answered{}, Media{flowA}, Media{}, Digit{'1'}, Held{true}, Held{false}} {
+		for _, e := range []Event{Reached{}, Ringing{}, Answered{}, Media{flowA}, Media{}, Digit{'1'}, Held{true}, Held{false}, Identified{}} {
 			out = append(out, from(s, e))
 		}
 		for _, r := range []Reason{Normal, Busy, Flood, Cancelled, AccountDown, ""} {

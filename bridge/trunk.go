@@ -41,7 +41,7 @@ type Leg interface {
 	Hangup(Cause)
 }
 
-// Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Facts,
+// Event is what a Leg tells its call: one of Reached, Ringing, Answered, Media, Digit, Held, Facts, Identified,
 // Ended.
 type Event interface{ event() }
 
@@ -67,6 +67,10 @@ type Held struct{ On bool }
 // Facts says what the trunk has found out about this leg's party, or about itself, while it dials: channel variables for
 // the other side (Annotator), and for the record.
 type Facts struct{ Variables map[string]string }
+
+// Identified says who is at the leg's end, once the trunk has learnt it: who has taken the call, and again whoever comes
+// in their place. Fields that are not known are empty.
+type Identified struct{ Party routing.Party }
 
 // Ended is the last event of a leg. Err says why where there was an error; it is nil for an ordinary hang-up. A leg that
 // was ordered to hang up ends with the cause of that order, unless its party was faster.
@@ -106,14 +110,15 @@ type Path struct {
 	SRTP    string `json:"srtp,omitempty"`    // protection profile, RFC 5764
 }
 
-func (Reached) event()  {}
-func (Ringing) event()  {}
-func (Answered) event() {}
-func (Media) event()    {}
-func (Digit) event()    {}
-func (Held) event()     {}
-func (Facts) event()    {}
-func (Ended) event()    {}
+func (Reached) event()    {}
+func (Ringing) event()    {}
+func (Answered) event()   {}
+func (Media) event()      {}
+func (Digit) event()      {}
+func (Held) event()       {}
+func (Facts) event()      {}
+func (Identified) event() {}
+func (Ended) event()      {}
 
 // ToneSender is a Leg that can send DTMF digits to its party. Like every order it does not block.
 type ToneSender interface{ SendDigit(digit byte) }
@@ -126,6 +131,9 @@ type Searcher interface{ Search() }
 type Annotator interface {
 	Annotate(variables map[string]string)
 }
+
+// Introducer is a Leg that wants to know who is at the other one's end, as far as that is told (Identified).
+type Introducer interface{ Introduce(routing.Party) }
 
 // Holder is a Leg that can tell its party that the other one has put the call on hold, or has taken it back.
 type Holder interface{ Hold(on bool) }

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -70,6 +71,19 @@ func (c *checker) problem(way []any, format string, args ...any) {
 
 func at(way ...any) []any { return way }
 
+// named is the name of a field as it stands in the file, without the lists it is in: guard.strangers.gap.
+func named(way []any) string {
+	var keys []string
+	for _, step := range way {
+		if key, ok := step.(string); ok {
+			keys = append(keys, key)
+		} else {
+			keys = nil
+		}
+	}
+	return strings.Join(keys, ".")
+}
+
 func (c *checker) all() {
 	c.trunks = map[string]routing.TrunkKind{}
 	c.general()
@@ -100,7 +114,7 @@ func (c *checker) general() {
 	if c.config.Limits.Calls < 1 {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
-	c.guard()
+	c.guard(c.config.Guard, "guard")
 	c.records()
 	c.webhook()
 	if c.config.Metrics.Listen != "" {
@@ -167,6 +181,9 @@ func (c *checker) account(i int) {
 	}
 	c.duration(at("accounts", i, "reached_in"), a.ReachedIn, time.Second, 20*time.Second)
 	c.duration(at("accounts", i, "answered_in"), a.AnsweredIn, time.Second, 90*time.Second)
+	if a.Guard.override != nil {
+		c.guard(a.Guard.Guard, "accounts", i, "guard")
+	}
 	c.chat(i)
 }
 
@@ -221,7 +238,7 @@ func (c *checker) rtp(way []any, pbx string, r RTP) {
 
 func (c *checker) duration(way []any, d, least, most time.Duration) {
 	if d < least || d > most {
-		c.problem(way, "%v is out of range: use %v to %v", d, least, most)
+		c.problem(way, "%v is out of range: use %v to %v for %s", d, least, most, named(way))
 	}
 }
 

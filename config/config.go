@@ -81,6 +81,7 @@ type Account struct {
 	Reference    bool          `yaml:"reference_engines"` // library versions 10.0.0 and 11.0.0, too
 	Privacy      string        `yaml:"privacy"`           // keep or gateway
 	Prefer       string        `yaml:"prefer"`            // codec: auto, opus or g711, see docs/configuration.md
+	Guard        AccountGuard  `yaml:"guard"`             // where it differs from the file's own
 	Chat         *Chat         `yaml:"chat"`              // nil: nobody is answered or written to
 }
 
@@ -224,6 +225,7 @@ func (c *Config) fillDefaults() {
 		setDefault(&a.Privacy, PrivacyKeep)
 		setDefault(&a.ReachedIn, 15*time.Second)
 		setDefault(&a.AnsweredIn, 90*time.Second)
+		a.Guard.fillDefaults(c.Guard)
 	}
 	for i := range c.PBX {
 		if a := c.PBX[i].Asterisk; a != nil {

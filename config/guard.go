@@ -1,8 +1,11 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// Guard protects every account, each counted for itself, from Telegram's limits and from complaints. In it 0 turns a
+// Guard protects the accounts, each counted for itself, from Telegram's limits and from complaints. In it 0 turns a
 // limit off; only strangers.per_day says none with 0, and any number with -1.
 type Guard struct {
 	Retry          time.Duration `yaml:"retry"`           // sit through flood waits up to this long, once a request
@@ -13,11 +16,12 @@ type Guard struct {
 
 // Strangers limits the calls to people who are no contacts of the account, have no dialogue with it and never called it.
 type Strangers struct {
-	PerDay    int           `yaml:"per_day"`    // in any 24 hours
-	WarmUp    int           `yaml:"warm_up"`    // days in which a new account's budget grows to per_day
-	Gap       time.Duration `yaml:"gap"`        // between two of them
-	PeerFlood time.Duration `yaml:"peer_flood"` // none for so long after PEER_FLOOD
-	Declines  Declines      `yaml:"declines"`
+	PerDay       int           `yaml:"per_day"`       // in any 24 hours
+	PerExtension int           `yaml:"per_extension"` // of those, as many for one extension at the most
+	WarmUp       int           `yaml:"warm_up"`       // days in which a new account's budget grows to per_day
+	Gap          time.Duration `yaml:"gap"`           // between two of them
+	PeerFlood    time.Duration `yaml:"peer_flood"`    // none for so long after PEER_FLOOD
+	Declines     Declines      `yaml:"declines"`
 }
 
 // Declines stops calls to strangers for a while when so many have declined at once.
@@ -43,12 +47,33 @@ const (
 	maxPause = 30 * 24 * time.Hour
 )
 
-func (c *checker) guard() {
-	g := c.config.Guard
-	c.duration(at("guard", "retry"), g.Retry, 0, maxRetry)
-	c.duration(at("guard", "private_for"), g.PrivateFor, 0, maxPause)
+// AccountGuard is the guard of one account: what it does not mention is as in the file's own.
+type AccountGuard struct {
+	Guard    `yaml:"-"`
+	override func(any) error // decodes what is mentioned over something else; nil: nothing is
+}
+
+// UnmarshalYAML keeps what is mentioned until the file's own guard is known.
+func (g *AccountGuard) UnmarshalYAML(decode func(any) error) error {
+	g.override = decode
+	return decode(new(Guard)) // so that mistakes are found with their lines
+}
+
+func (g *AccountGuard) fillDefaults(common Guard) {
+	g.Guard = common
+	if g.override != nil {
+		_ = g.override(&g.Guard) // it has been decoded before
+	}
+}
+
+// guard checks a guard that stands at some place of the file.
+func (c *checker) guard(g Guard, way ...any) {
+	below := func(rest ...any) []any { return append(slices.Clone(way), rest...) }
+	c.duration(below("retry"), g.Retry, 0, maxRetry)
+	c.duration(below("private_for"), g.PrivateFor, 0, maxPause)
 	s := g.Strangers
-	strangers := func(rest ...any) []any { return append(at("guard", "strangers"), rest...) }
+	strangers := func(rest ...any) []any { return append(below("strangers"), rest...) }
+	c.count(strangers("per_extension"), s.PerExtension, 0, 1000)
 	c.count(strangers("per_day"), s.PerDay, -1, 1000)
 	c.count(strangers("warm_up"), s.WarmUp, 0, 365)
 	c.duration(strangers("gap"), s.Gap, 0, time.Hour)
@@ -60,6 +85,6 @@ func (c *checker) guard() {
 
 func (c *checker) count(way []any, n, least, most int) {
 	if n < least || n > most {
-		c.problem(way, "%d is out of range: use %d to %d", n, least, most)
+		c.problem(way, "%d is out of range: use %d to %d for %s", n, least, most, named(way))
 	}
 }

@@ -107,6 +107,7 @@ func (d *direct) mediaEvent(e event) {
 		d.ringing()
 	case "CHANNEL_BRIDGE":
 		d.meetOther(e)
+		d.identify(e)
 	case "CHANNEL_HANGUP_COMPLETE":
 		d.main.cause = e.header["Hangup-Cause"]
 		// FreeSWITCH lets a dialplan go on after a call that nobody answered; where that has no more to say, it ends in order.

@@ -1,6 +1,10 @@
 package esl
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/tgtrunk/tgtrunk/routing"
+)
 
 // The events that are asked for. Those of calls are wanted of every channel: whose it is is told by its uuid.
 const subscription = "CHANNEL_PARK CHANNEL_UNPARK CHANNEL_ANSWER CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_BRIDGE " +
@@ -11,11 +15,13 @@ type event struct {
 	name   string // Event-Name
 	id     string // Unique-ID of the channel it is about; "" for none
 	other  string // Unique-ID of the channel that one is bridged with; "" for none
+	half   string // Unique-ID of the other half of a loopback channel; "" for other channels
 	header map[string]string
 }
 
 func newEvent(header map[string]string) event {
-	return event{name: header["Event-Name"], id: header["Unique-ID"], other: header["Other-Leg-Unique-ID"], header: header}
+	return event{name: header["Event-Name"], id: header["Unique-ID"], other: header["Other-Leg-Unique-ID"],
+		half: header["variable_other_loopback_leg_uuid"], header: header}
 }
 
 // variable returns a channel variable that the event carries.
@@ -43,3 +49,20 @@ func (e event) hungUp() bool { return e.header["Answer-State"] == "hangup" }
 
 // answered reports whether the channel is answered.
 func (e event) answered() bool { return e.header["Answer-State"] == "answered" }
+
+// talksTo returns who the channel is bridged with, as far as the event tells: who was called is a callee, and who has
+// called, as in the middle of an attended transfer, a caller.
+func (e event) talksTo() routing.Party {
+	if e.other == "" || !e.answered() {
+		return routing.Party{}
+	}
+	role := "Other-Leg-Callee-ID-"
+	if e.header["Other-Leg-Direction"] == "inbound" {
+		role = "Other-Leg-Caller-ID-"
+	}
+	p := routing.Party{Number: routing.SanitizeName(e.header[role+"Number"]), Name: routing.SanitizeName(e.header[role+"Name"])}
+	if p.Name == nobody || p.Name == p.Number { // what FreeSWITCH says of somebody without a name
+		p.Name = ""
+	}
+	return p
+}

@@ -190,6 +190,10 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 	if owner := l.legs.Owner(e.other); owner != nil && e.id != "" {
 		owner.inbox.Put(e) // of a channel that a transfer has put into the call
+		return
+	}
+	if owner := l.legs.Owner(e.half); owner != nil && e.half != "" {
+		owner.inbox.Put(e) // of the half of our loopback channel that runs the dialplan
 	}
 }
 

@@ -42,6 +42,22 @@ func (l *leg) meetOther(e event) {
 	l.meet(other, true)
 }
 
+// identify tells who is at the other end: in the dialplan that is decided there. Of whom a transfer brings it tells too.
+func (l *leg) identify(e event) {
+	if e.name != "CHANNEL_BRIDGE" && e.name != "CHANNEL_ANSWER" {
+		return
+	}
+	p := e.talksTo()
+	if p.Number == "" || p == l.main.who {
+		return
+	}
+	l.main.who = p
+	if l.known.Party == (routing.Party{}) {
+		l.known.Party = p
+	}
+	l.emit(bridge.Identified{Party: p})
+}
+
 // report is what the record is told of the leg.
 func (l *leg) report() bridge.Report {
 	r := l.known

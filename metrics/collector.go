@@ -11,6 +11,7 @@ import (
 type collector struct {
 	sources                       Sources
 	live, up, left, bans, retries *prometheus.Desc
+	devices                       *prometheus.Desc
 	untold, lost                  *prometheus.Desc
 }
 
@@ -21,6 +22,8 @@ func newCollector(s Sources) *collector {
 		up:      prometheus.NewDesc("tgtrunk_account_up", "Whether calls can be made with the account.", []string{"account"}, nil),
 		left: prometheus.NewDesc("tgtrunk_stranger_budget_left",
 			"Strangers that the account may call now; +Inf: any number.", []string{"account"}, nil),
+		devices: prometheus.NewDesc("tgtrunk_account_devices_ringing",
+			"Other devices where calls to the account ring, too.", []string{"account"}, nil),
 		bans: prometheus.NewDesc("tgtrunk_ban_remaining_seconds",
 			"How long the account must not do something; absent where it may.", []string{"account", "why", "method"}, nil),
 		retries: prometheus.NewDesc("tgtrunk_guard_retries_total",
@@ -34,7 +37,7 @@ func newCollector(s Sources) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.bans, c.retries, c.untold, c.lost} {
+	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.devices, c.bans, c.retries, c.untold, c.lost} {
 		out <- d
 	}
 }
@@ -69,6 +72,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.up, up, a.Name)
 		gauge(c.left, left, a.Name)
+		if a.Ringing >= 0 {
+			gauge(c.devices, float64(a.Ringing), a.Name)
+		}
 		for _, b := range a.Bans {
 			if rest := time.Until(b.Until); rest > 0 {
 				gauge(c.bans, rest.Seconds(), a.Name, b.Why, b.Method)

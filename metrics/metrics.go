@@ -27,6 +27,7 @@ type Account struct {
 	Name    string
 	Up      bool
 	Left    int               // strangers that may be called now; -1: any number
+	Ringing int               // other devices where its calls ring; -1: not known
 	Bans    []Ban             // that have not passed
 	Retries map[string]uint64 // flood waits that were sat through, by method, since the start
 }

@@ -62,10 +62,10 @@ func TestFigures(t *testing.T) {
 		Calls: func() int { return 3 },
 		Accounts: func() []Account {
 			return []Account{
-				{Name: "sales", Up: true, Left: 7, Retries: map[string]uint64{"phone.requestCall": 2}, Bans: []Ban{
+				{Name: "sales", Up: true, Left: 7, Ringing: 2, Retries: map[string]uint64{"phone.requestCall": 2}, Bans: []Ban{
 					{Why: "peer flood", Until: time.Now().Add(time.Hour)}, {Why: "flood wait", Method: "m", Until: time.Now().Add(-time.Second)},
 				}},
-				{Name: "support", Left: -1},
+				{Name: "support", Left: -1, Ringing: -1},
 			}
 		},
 	})
@@ -89,12 +89,16 @@ func TestFigures(t *testing.T) {
 		`tgtrunk_calls_live 3`, `tgtrunk_reach_seconds_count 1`, `tgtrunk_reach_seconds_sum 1.5`,
 		`tgtrunk_account_up{account="sales"} 1`, `tgtrunk_account_up{account="support"} 0`,
 		`tgtrunk_stranger_budget_left{account="sales"} 7`, `tgtrunk_stranger_budget_left{account="support"} +Inf`,
+		`tgtrunk_account_devices_ringing{account="sales"} 2`,
 		`tgtrunk_ban_remaining_seconds{account="sales",method="",why="peer flood"} 359`,
 		`tgtrunk_guard_retries_total{account="sales",method="phone.requestCall"} 2`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("%s is missing", want)
 		}
+	}
+	if strings.Contains(text, `tgtrunk_account_devices_ringing{account="support"}`) {
+		t.Error("what is not known is shown")
 	}
 	if strings.Contains(text, `method="m"`) {
 		t.Error("a ban that has passed is shown")

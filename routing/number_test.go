@@ -275,6 +275,12 @@ func TestWarnings(t *testing.T) {
 	}{
 		{plainRules, []string{"feature codes"}},
 		{zero, []string{"outside line"}},
+		{NumberRules{CallerID: rulesOf("#{userid}")}, []string{"feature codes"}},
+		{NumberRules{CallerID: rulesOf("**{userid}", "*{phone}")}, []string{"feature codes", "feature codes"}},
+		{NumberRules{CallerID: rulesOf("*72{userid}", "*99{phone}")}, []string{"feature code *72"}},
+		{NumberRules{CallerID: rulesOf("*{username}", "*99{userid}")}, nil}, // no feature code has letters
+		{NumberRules{CallerID: rulesOf("0{phone}"), CountryCode: "7", NationalPrefix: "8"}, []string{"outside line"}},
+		{NumberRules{CallerID: rulesOf("8{userid}"), CountryCode: "7", NationalPrefix: "8"}, []string{"without its plus: 8", "a national number after 8: 8"}},
 		{long, nil},
 		{lettered, []string{"a username: id"}},
 		{NumberRules{CallerID: rulesOf("00{userid}")}, []string{"an international number: 00"}},

@@ -17,8 +17,10 @@ func (n *Numbers) warn() (out []Warning) {
 			out = append(out, Warning{Line: r.line, Text: fmt.Sprintf("caller_id rule %q ", r.template) + fmt.Sprintf(format, args...)})
 		}
 		switch numeric := r.field.kind != Username; {
-		case numeric && (r.prefix == "*" || r.prefix == "#" || r.prefix == "**"):
+		case numeric && slices.Contains([]string{"*", "#", "**", "##"}, r.prefix):
 			add("collides with the feature codes of most PBXs (*72, *97, …); a longer prefix such as *99 does not")
+		case numeric && slices.Contains(codesBeforeNumbers(), r.prefix):
+			add("collides with the feature code %s, which many PBXs take with a number behind it; another prefix such as *99 does not", r.prefix)
 		case numeric && r.prefix == "0":
 			add("collides with national numbers such as 030123456 and with an outside line on 0; a longer prefix such as *99 does not")
 		}
@@ -30,6 +32,10 @@ func (n *Numbers) warn() (out []Warning) {
 	}
 	return out
 }
+
+// codesBeforeNumbers are feature codes that a number follows, as FreePBX has them from the start: call forwarding (always,
+// busy, unanswered) and the intercom.
+func codesBeforeNumbers() []string { return []string{"*72", "*90", "*52", "*80"} }
 
 // dialledForm is one of the forms that Read knows without a rule, as a template: so collisions with it are found exactly
 // as those between rules (overlap), and the warning names a text.

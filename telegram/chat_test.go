@@ -136,6 +136,76 @@ func TestDigitsBothWays(t *testing.T) {
 	w.wantAnswers(alice, "☎ 1234", "Nobody reads messages here. Please call this account.")
 }
 
+// A message that is edited is the same message: its digits are not played again, and it asks for nothing.
+func TestEditedMessagesAreNotReadAgain(t *testing.T) {
+	w, o := open(t, answering(t, chat.Options{
+		Digits: chat.Digits{ToPBX: true, ToUser: true}, AutoAnswer: time.Hour, CallBack: chat.CallBack{Words: chat.Words{"en": {"call me"}}},
+	}))
+	w.listening()
+	p := w.phone(alice, phone.Behaviour{})
+	c := w.calls(p, phone.Behaviour{})
+	l := o.offer().Leg
+	l.Answer()
+	up(t, l)
+	edits := func(text string) {
+		t.Helper()
+		all := w.control.History(alice, trunk)
+		for i := len(all) - 1; i >= 0; i-- {
+			if all[i].Out {
+				if err := w.control.EditMessage(alice, all[i].ID, text); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
+	}
+	plays := func(digits string) {
+		t.Helper()
+		for _, want := range []byte(digits) {
+			if got := next[bridge.Digit](t, l).Digit; got != want {
+				t.Errorf("digit %q, want %q of %s", got, want, digits)
+			}
+		}
+	}
+	w.writes(alice, "12")
+	edits("123")
+	w.writes(alice, "4")
+	plays("124")
+	// A message that was edited before the account has heard of it is read once, as it is then.
+	w.control.DropUpdates(trunk, true)
+	w.writes(alice, "5")
+	edits("56")
+	w.control.DropUpdates(trunk, false)
+	w.writes(alice, "7") // leaves a gap before it
+	plays("567")
+	l.(bridge.ToneSender).SendDigit('1')
+	w.wantAnswers(alice, "☎ 1")
+	l.(bridge.ToneSender).SendDigit('2')
+	w.wantAnswers(alice, "☎ 12") // its own edit has arrived at the person
+	for _, m := range w.control.History(alice, trunk) {
+		if !m.Out && (m.Text != "☎ 12" || !m.Edited) {
+			t.Errorf("the person sees %+v", m)
+		}
+	}
+	c.Hangup()
+	wantEnd(t, l, bridge.Normal)
+	over(t, c)
+
+	const answer = "Nobody reads messages here. Please call this account."
+	w.writes(alice, "hello")
+	w.wantAnswers(alice, "☎ 12", answer)
+	p.Behave(phone.Behaviour{Action: phone.Decline})
+	edits("call me")
+	w.writes(alice, "hello?")
+	w.writes(alice, "call me")
+	w.wantAnswers(alice, "☎ 12", answer, "We are calling you.")
+	over(t, incoming(t, p, 0))
+	w.noCalls()
+	if n := len(w.control.Calls()); n != 2 {
+		t.Errorf("%d calls, want 2", n)
+	}
+}
+
 // Whoever asks for an extension is called, and the call is offered when the person is on the phone.
 func TestCallByMessage(t *testing.T) {
 	w, o := open(t, answering(t, chat.Options{Extensions: chat.Extensions{Context: "chat", Allow: []chat.Range{{First: "200", Last: "299"}}}, Missed: time.Hour}))

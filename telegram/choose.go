@@ -16,7 +16,7 @@ func (a *Account) Knows(n routing.Number) bool {
 // Appraise implements bridge.Appraiser, so that of a pool of accounts the one that knows the person calls, else the one
 // with the least to do, and none that would be refused.
 func (a *Account) Appraise(t routing.Target) bridge.Aptitude {
-	apt := bridge.Aptitude{Load: int(a.legs.live.Load()), Spare: a.guard.Status().Left}
+	apt := bridge.Aptitude{Load: int(a.legs.live.Load()), Spare: a.guard.Left(t.Caller.Number)}
 	if apt.Spare < 0 {
 		apt.Spare = math.MaxInt
 	}

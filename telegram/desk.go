@@ -38,7 +38,10 @@ type desk struct {
 }
 
 // job is something that the desk has to do while there is a session.
-type job func(ctx context.Context, t *turn)
+type job struct {
+	do   func(ctx context.Context, t *turn)
+	keep bool // only notes something, and is done at the session's end, too
+}
 
 // turn is a session as the desk's goroutine works with it.
 type turn struct {
@@ -58,19 +61,35 @@ func (d *desk) run(ctx context.Context, t *turn) {
 	for {
 		select {
 		case <-ctx.Done():
+			d.close(context.WithoutCancel(ctx), t)
 			return
-		case do := <-d.jobs:
+		case j := <-d.jobs:
 			limited, cancel := context.WithTimeout(ctx, deskIn)
-			do(limited, t)
+			j.do(limited, t)
 			cancel()
 		}
 	}
 }
 
-// post queues a job. It does not block: what finds no room is dropped.
-func (d *desk) post(do job) bool {
+// close notes what is left to be noted; the rest waits for the next session.
+func (d *desk) close(ctx context.Context, t *turn) {
+	ctx, cancel := context.WithTimeout(ctx, flushIn)
+	defer cancel()
+	for range len(d.jobs) {
+		if j := <-d.jobs; j.keep {
+			j.do(ctx, t)
+		} else {
+			d.queue(j)
+		}
+	}
+}
+
+// post queues what is to be done while there is a session. It does not block: what finds no room is dropped.
+func (d *desk) post(do func(context.Context, *turn)) bool { return d.queue(job{do: do}) }
+
+func (d *desk) queue(j job) bool {
 	select {
-	case d.jobs <- do:
+	case d.jobs <- j:
 		return true
 	default:
 		d.account.log.Warn("dropped a message or a notice: too many wait", "waiting", deskRoom)

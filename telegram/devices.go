@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,6 +143,15 @@ func (a *Account) ringing() (names []string, known bool) {
 	return names, true
 }
 
+// Ringing is how many other devices of the account rang when they were last looked at; -1 before that.
+func (a *Account) Ringing() int {
+	names, known := a.ringing()
+	if !known {
+		return -1
+	}
+	return len(names)
+}
+
 // watchDevices looks at the start, every hour, and when somebody logs in, whether calls ring elsewhere.
 func (a *Account) watchDevices(ctx context.Context, s *session) {
 	again := time.NewTicker(devicesEvery)
@@ -150,7 +160,8 @@ func (a *Account) watchDevices(ctx context.Context, s *session) {
 		devices, err := listDevices(ctx, s.api)
 		switch {
 		case err == nil:
-			a.seen.Store(&devices)
+			before := a.seen.Swap(&devices)
+			a.tellOfLogins(before, devices)
 			a.warnOfDevices(devices)
 		case ctx.Err() == nil:
 			a.log.Warn("looking at the account's devices failed", "error", err)
@@ -160,6 +171,19 @@ func (a *Account) watchDevices(ctx context.Context, s *session) {
 			return
 		case <-a.newDevice:
 		case <-again.C:
+		}
+	}
+}
+
+// tellOfLogins names the devices that have come since the last look.
+func (a *Account) tellOfLogins(before *[]LinkedDevice, now []LinkedDevice) {
+	if before == nil {
+		return
+	}
+	for _, d := range now {
+		if !d.Current && !slices.ContainsFunc(*before, func(b LinkedDevice) bool { return b.hash == d.hash }) {
+			a.log.Warn("another device has logged in to the account", "device", d.String(), "country", d.Country, "rings", d.Rings,
+				"advice", "if nobody of yours did that, end its session in the settings of a telegram app")
 		}
 	}
 }

@@ -104,6 +104,48 @@ func TestAnsweredElsewhereNamesTheDevices(t *testing.T) {
 	}
 }
 
+// A device that logs in while the account runs is seen at once: the log names it, the figures count it, and
+// `account devices` lists it. Nobody waits for the next hourly look.
+func TestLoginOfAnotherDevice(t *testing.T) {
+	var said lines
+	w, options := loginOnce(t)
+	options.Log = slog.New(slog.NewTextHandler(&said, nil))
+	a := newAccount(t, options)
+	if n := a.Ringing(); n != -1 {
+		t.Errorf("%d devices ring before anybody has looked", n)
+	}
+	o := w.run(a)
+	w.listening()
+	ringing := func(want int) {
+		t.Helper()
+		eventually(t, func() error {
+			if n := o.Ringing(); n != want {
+				return fmt.Errorf("%d devices ring, want %d", n, want)
+			}
+			return nil
+		})
+	}
+	ringing(0)
+	if said.has("calls ring on other devices") == nil || said.has("another device has logged in") == nil {
+		t.Error("the log knows of another device")
+	}
+	w.phone(trunk, phone.Behaviour{})
+	ringing(1)
+	for _, part := range []string{"another device has logged in to the account", "calls ring on other devices"} {
+		if err := said.has(part); err != nil {
+			eventually(t, func() error { return said.has(part) })
+		}
+	}
+	devices, err := o.Devices(t.Context())
+	if err != nil || len(devices) != 2 || devices[0].Current == devices[1].Current {
+		t.Errorf("%+v, %v", devices, err)
+	}
+	if _, changed, err := o.StopCalls(t.Context()); err != nil || len(changed) != 1 {
+		t.Fatalf("changed %+v, %v", changed, err)
+	}
+	ringing(0)
+}
+
 // What the command does while no service runs; and that it may not while one does, in another process.
 func TestDevicesOfAnAccountThatDoesNotRun(t *testing.T) {
 	_, o := loginOnce(t)

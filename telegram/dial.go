@@ -9,6 +9,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 )
 
 // dial finds the callee and calls. The end of ctx hangs up.
@@ -27,6 +28,8 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	defer cancel()
 	p, err := s.find(asking, t)
 	l.report.Party = p.Party()
+	caller := callerOf(l.account.opts.Name, t)
+	l.with, l.caller = p, &caller
 	if err == nil {
 		err = l.admit(asking, s, p)
 	}
@@ -40,12 +43,10 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.callee, l.ring, l.reachIn = p.ID, t.Timeout, t.ReachedIn
 	setDefault(&l.ring, l.account.opts.Calls.Limits.AnsweredIn)
 	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
-	caller := callerOf(l.account.opts.Name, t)
-	l.with, l.caller = p, &caller
 	l.account.desk.join(l)
 	defer l.account.desk.leave(l)
 	ended := l.follow(ctx, s.line.Place(p.input()))
-	l.account.learn(ctx, p, l.stage, ended)
+	l.account.learn(ctx, l.toCall(p), l.stage, ended)
 	l.account.desk.ended(l, ended)
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
 		s.peers.disown(p.ID)
@@ -56,9 +57,18 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.finish(ended)
 }
 
+// toCall is a peer as the guard sees it, called by who calls.
+func (l *leg) toCall(p Peer) guard.Callee {
+	c := p.callee()
+	if l.caller != nil {
+		c.By = l.caller.Extension
+	}
+	return c
+}
+
 // admit asks the guard whether the peer may be called, and tells the other side what is known before the call is placed.
 func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
-	left, err := l.account.guard.Admit(ctx, p.callee())
+	left, err := l.account.guard.Admit(ctx, l.toCall(p))
 	facts := map[string]string{}
 	if seen, ok := s.peers.presence(p.ID); ok {
 		maps.Copy(facts, seen.facts(s.config.now()))
@@ -73,8 +83,7 @@ func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 }
 
 // learn draws the lessons of an outgoing call for the guard.
-func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended) {
-	c := p.callee()
+func (a *Account) learn(ctx context.Context, c guard.Callee, s stage, ended calls.Ended) {
 	kind := calls.Failed
 	if ended.Err != nil {
 		kind = ended.Err.Kind
@@ -83,7 +92,7 @@ func (a *Account) learn(ctx context.Context, p Peer, s stage, ended calls.Ended)
 	case s.accepted:
 		a.guard.Answered(ctx, c)
 	case kind == calls.Private:
-		a.guard.Restricted(ctx, p.ID)
+		a.guard.Restricted(ctx, c.ID)
 	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):
 		a.guard.GiveBack(ctx, c)
 	case ended.Remote && !s.reached.IsZero() && (ended.Reason == calls.Busy || ended.Reason == calls.Hangup):

@@ -231,6 +231,43 @@ func TestStrangerBudget(t *testing.T) {
 	}
 }
 
+// One extension cannot burn the account's budget: others still call strangers, and it still calls people it knows.
+func TestQuotaOfAnExtension(t *testing.T) {
+	g := withLimits(t, guard.Limits{PerDay: 10, PerCaller: 1})
+	g.phone(alice, phone.Behaviour{})
+	g.phone(bob, phone.Behaviour{})
+	from := func(extension, name string) routing.Target {
+		return routing.Target{Trunk: "office", Number: byName(name), Caller: routing.Party{Number: extension}}
+	}
+	ring := func(target routing.Target, left string) {
+		t.Helper()
+		leg := g.Dial(t.Context(), target)
+		if got := next[bridge.Facts](t, leg).Variables["TGTRUNK_BUDGET_LEFT"]; got != left {
+			t.Errorf("%s of the budget is left, want %s", got, left)
+		}
+		next[bridge.Reached](t, leg)
+		leg.Hangup(bridge.CauseOf(bridge.Cancelled))
+		wantEnd(t, leg, bridge.Cancelled)
+		g.noCalls()
+	}
+	ring(from("201", "bob_b"), "0")
+	e := wantEnd(t, g.Dial(t.Context(), from("201", "alice_a")), bridge.Budget)
+	if e.Cause.RetryAfter < 23*time.Hour || g.said.count("an extension has called as many strangers as it may") != 1 {
+		t.Errorf("%+v", e)
+	}
+	if apt := g.Appraise(from("201", "alice_a")); apt.Spare != 0 || !apt.Limited {
+		t.Errorf("a pool is told %+v", apt)
+	}
+	if apt := g.Appraise(from("202", "alice_a")); apt.Spare != 1 || apt.Limited {
+		t.Errorf("a pool is told %+v", apt)
+	}
+	ring(from("202", "alice_a"), "0")
+	g.listening()
+	g.writes(bob, "hello")
+	g.met(bob, "Bob")
+	ring(from("201", "bob_b"), "0")
+}
+
 // Who takes the account's call is no stranger afterwards.
 func TestAnswerEndsStrangeness(t *testing.T) {
 	g := withLimits(t, guard.Limits{PerDay: 1})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
 	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
@@ -30,6 +31,7 @@ type leg struct {
 	answered bool
 	held     bool
 	cause    *bridge.Cause // of the first Hangup
+	agent    chat.Agent    // who is at the PBX's end, as it was told last; zero: not known
 
 	stage // belongs to the leg's goroutine
 }
@@ -112,6 +114,23 @@ func (l *leg) Hold(on bool) {
 	case l.holds <- struct{}{}:
 	default: // the leg's goroutine will look anyway
 	}
+}
+
+// Introduce implements bridge.Introducer: who asks to be called back gets this person.
+func (l *leg) Introduce(p routing.Party) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.agent = chat.Agent{Extension: p.Number, Name: p.Name}
+}
+
+// spokeWith is who was at the PBX's end: the one introduced last, else who is known without that.
+func (l *leg) spokeWith(known chat.Agent) chat.Agent {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.agent.Extension == "" {
+		return known
+	}
+	return l.agent
 }
 
 func (l *leg) onHold() bool {

@@ -30,6 +30,19 @@ func (d *desk) tell(p Peer, decide func(chat.Person, chat.State, time.Time) []ch
 	})
 }
 
+// spoke notes with whom a person spoke.
+func (d *desk) spoke(p Peer, a chat.Agent) {
+	if d.rules == nil || a.Extension == "" {
+		return
+	}
+	d.queue(job{keep: true, do: func(ctx context.Context, t *turn) {
+		d.decide(ctx, t, p, func(s chat.State, _ time.Time) []chat.Action {
+			d.rules.Spoke(a, s.Book)
+			return nil
+		})
+	}})
+}
+
 // placed says who calls, once Telegram has taken the call.
 func (d *desk) placed(l *leg) {
 	if l.caller == nil {
@@ -42,15 +55,14 @@ func (d *desk) placed(l *leg) {
 
 // ended notes what became of a call from the PBX.
 func (d *desk) ended(l *leg, e calls.Ended) {
-	d.tell(l.with, func(p chat.Person, s chat.State, now time.Time) []chat.Action {
-		switch {
-		case l.accepted:
-			d.rules.Spoke(l.caller.Agent, s.Book)
-		case l.placed && !l.declined(e):
+	switch {
+	case l.accepted:
+		d.spoke(l.with, l.spokeWith(l.caller.Agent))
+	case l.placed && !l.declined(e):
+		d.tell(l.with, func(p chat.Person, s chat.State, now time.Time) []chat.Action {
 			return d.rules.Tried(p, *l.caller, s, now)
-		}
-		return nil
-	})
+		})
+	}
 }
 
 // declined reports whether the callee knows of the call, or never could: there is nothing to tell.
@@ -61,6 +73,10 @@ func (l *leg) declined(e calls.Ended) bool {
 
 // left notes what became of a call to the PBX that came in.
 func (d *desk) left(l *leg, e calls.Ended, waited time.Duration) {
+	if l.accepted && l.connected() {
+		d.spoke(l.with, l.spokeWith(chat.Agent{}))
+		return
+	}
 	if l.connected() || e.Err != nil && e.Err.Kind != calls.NotAnswered || waited < impatient {
 		return
 	}
@@ -69,10 +85,12 @@ func (d *desk) left(l *leg, e calls.Ended, waited time.Duration) {
 
 // asked notes what became of a call that the person has asked for.
 func (d *desk) asked(l *leg, extension string, e calls.Ended) {
+	if l.connected() {
+		d.spoke(l.with, l.spokeWith(chat.Agent{Extension: extension}))
+		return
+	}
 	d.tell(l.with, func(p chat.Person, s chat.State, now time.Time) []chat.Action {
 		switch {
-		case l.connected():
-			d.rules.Spoke(chat.Agent{Extension: extension}, s.Book)
 		case l.accepted && !e.Remote:
 			return d.rules.Missed(p, s, now)
 		case e.Err != nil && (e.Err.Kind == calls.Private || e.Err.Kind == calls.Flooded || e.Err.Kind == calls.PeerFlooded):
@@ -127,7 +145,7 @@ func (l *leg) callOut(ctx context.Context, s *session, c chat.Call) {
 	}
 	l.ring, l.reachIn = l.account.opts.Calls.Limits.AnsweredIn, l.account.opts.Calls.Limits.ReachedIn
 	ended := l.follow(ctx, s.line.Place(l.with.input()))
-	l.account.learn(ctx, l.with, l.stage, ended)
+	l.account.learn(ctx, l.toCall(l.with), l.stage, ended)
 	l.log.Info("call asked for by message ended", "answered", l.accepted, "connected", l.connected())
 	l.account.desk.asked(l, c.Place.Extension, ended)
 	l.finish(ended)

@@ -19,14 +19,16 @@ const (
 	Hangup Verb = "hangup"
 	Digit  Verb = "digit"
 	Hold   Verb = "hold"
+	Meet   Verb = "meet" // Introduce
 )
 
 // Order is one order that a fake leg was given.
 type Order struct {
 	Verb  Verb
-	Cause bridge.Cause // of a Hangup
-	Digit byte         // of a Digit
-	On    bool         // of a Hold
+	Cause bridge.Cause  // of a Hangup
+	Digit byte          // of a Digit
+	On    bool          // of a Hold
+	Party routing.Party // of a Meet
 }
 
 // Trunk is a scripted bridge.Trunk: tests make its offers, and see and answer what is dialled on it.
@@ -232,6 +234,9 @@ func (l *Leg) Hangup(c bridge.Cause) { l.order(Order{Verb: Hangup, Cause: c}) }
 
 // SendDigit notes the order.
 func (l *Leg) SendDigit(digit byte) { l.order(Order{Verb: Digit, Digit: digit}) }
+
+// Introduce notes the order.
+func (l *Leg) Introduce(p routing.Party) { l.order(Order{Verb: Meet, Party: p}) }
 
 // Hold notes the order.
 func (l *Leg) Hold(on bool) { l.order(Order{Verb: Hold, On: on}) }

@@ -79,7 +79,7 @@ func accountFigures(trunks []bridge.Trunk) []metrics.Account {
 			continue
 		}
 		status := a.Guard()
-		figure := metrics.Account{Name: a.Name(), Up: a.Health() == nil, Left: status.Left, Retries: status.Retries}
+		figure := metrics.Account{Name: a.Name(), Up: a.Health() == nil, Left: status.Left, Ringing: a.Ringing(), Retries: status.Retries}
 		for _, b := range status.Bans {
 			figure.Bans = append(figure.Bans, metrics.Ban{Why: b.Why.String(), Method: b.Method, Until: b.Until})
 		}

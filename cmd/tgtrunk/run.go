@@ -187,7 +187,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
-		Guard:   guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
+		Guard:   guardLimits(a.Guard.Guard), NoImport: !a.Guard.ImportContacts,
 		Net: sockets, Chat: desk, Log: log,
 	})
 }
@@ -195,7 +195,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 func guardLimits(g config.Guard) *guard.Limits {
 	s := g.Strangers
 	return &guard.Limits{
-		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, WarmUp: s.WarmUp, Gap: s.Gap,
+		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, PerCaller: s.PerExtension, WarmUp: s.WarmUp, Gap: s.Gap,
 		Breaker: guard.Breaker{Declines: s.Declines.Count, Within: s.Declines.Within, Pause: s.Declines.Pause},
 	}
 }

@@ -116,10 +116,10 @@ func TestMenu(t *testing.T) {
 		t.Errorf("a number that is not in the list: %#v", got)
 	}
 	evening := noon.Add(8 * time.Hour)
-	if got := said(t, c.writes("menü", evening)); !strings.HasSuffix(got, "1. Vertrieb\n2. Service (closed now. Opens on 2026-11-25 at 09:00.)") {
+	if got := said(t, c.writes("menü", evening)); !strings.HasSuffix(got, "1. Vertrieb\n2. Service (zurzeit geschlossen. Öffnet am 2026-11-25 um 09:00.)") {
 		t.Errorf("%q", got)
 	}
-	if got := said(t, c.writes("2", evening)); got != "Service: closed now. Opens on 2026-11-25 at 09:00." { // the 24th is a holiday
+	if got := said(t, c.writes("2", evening)); got != "Service: zurzeit geschlossen. Öffnet am 2026-11-25 um 09:00." { // the 24th is a holiday
 		t.Errorf("%q", got)
 	}
 	if got := c.writes("1", evening.Add(2*time.Hour)); got != nil {
@@ -246,7 +246,7 @@ func TestNotices(t *testing.T) {
 	if got := d.Missed(Person{}, s, noon.Add(59*time.Minute)); got != nil {
 		t.Errorf("a second notice within the hour: %#v", got)
 	}
-	if got := said(t, d.Missed(Person{Language: "de"}, s, noon.Add(61*time.Minute))); !strings.Contains(got, "“ruf mich an”") {
+	if got := said(t, d.Missed(Person{Language: "de"}, s, noon.Add(61*time.Minute))); !strings.Contains(got, "„ruf mich an“") {
 		t.Errorf("%q", got)
 	}
 	silent := desk(t, Options{})
@@ -312,6 +312,9 @@ func TestMistakesHaveTheirWay(t *testing.T) {
 		"name":     {Options{Extensions: Extensions{Names: map[string]string{"x": "1&2"}}}, "extensions names x"},
 		"text":     {Options{Texts: Texts{TextCard: {"en": "[[{name}]]"}}}, "texts card en"},
 		"language": {Options{Language: "de", Texts: Texts{TextCard: {"en": "{name}"}}}, "texts card"},
+		"tag":      {Options{Texts: Texts{TextCard: {"en": "{name}", "german": "{name}"}}}, "texts card german"},
+		"twice":    {Options{CallBack: CallBack{Words: Words{"pt-BR": {"a"}, "pt_br": {"b"}}}}, "call_back words pt_br"},
+		"default":  {Options{Language: "Deutsch"}, "language"},
 		"braces":   {Options{Texts: Texts{TextCard: {"en": "{name"}}}, "texts card en"},
 		"word":     {Options{Menu: Menu{Words: Words{"en": {"!!"}}}, Departments: []Department{{map[string]string{"en": "S"}, Place{"", "1"}, nil}}}, "menu words"},
 	} {

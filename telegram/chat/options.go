@@ -13,7 +13,7 @@ import (
 // Options say what a Desk does. The zero Options do nothing at all.
 type Options struct {
 	Language    string        // of people whose own is not known or has no texts; default "en"
-	Texts       Texts         // over the built-in ones, which are English; each in Language at least
+	Texts       Texts         // over the built-in ones, which are in ten languages; each in Language at least
 	Digits      Digits        // typed during calls
 	Card        bool          // say who calls while a call to a person rings
 	Missed      time.Duration // > 0: tell of missed calls, at most once in so long
@@ -174,9 +174,10 @@ func (p *Problem) Error() string { return p.Text }
 func New(o Options) (*Desk, error) {
 	o.Language = cmp.Or(o.Language, builtIn)
 	o.Limits = o.Limits.withDefaults()
-	d := &Desk{o: o, words: map[string]wish{}}
 	var errs []error
 	refuse := func(text string, way ...any) { errs = append(errs, &Problem{way, text}) }
+	o = o.tagged(refuse)
+	d := &Desk{o: o, words: map[string]wish{}}
 	for _, language := range slices.Sorted(maps.Keys(o.CallBack.Words)) {
 		d.addAll(o.CallBack.Words[language], wish{what: callBack, language: language}, refuse, "call_back", "words")
 	}
@@ -198,7 +199,28 @@ func New(o Options) (*Desk, error) {
 	checkPlace(o.CallBack.Place.Context, cmp.Or(o.CallBack.Place.Extension, "0"), refuse, "call_back")
 	checkLimits(o.Limits, refuse)
 	o.Texts.check(o.Language, refuse)
+	d.o.Texts = o.Texts.withBuiltIn()
 	return d, errors.Join(errs...)
+}
+
+// tagged is the options with every language in its one form.
+func (o Options) tagged(refuse func(string, ...any)) Options {
+	if !isTag(o.Language) {
+		refuse(fmt.Sprintf("%q is no language: write it as en, de or pt-BR", o.Language), "language")
+	}
+	o.Language = tag(o.Language)
+	o.CallBack.Words = byTag(o.CallBack.Words, refuse, "call_back", "words")
+	o.Menu.Words = byTag(o.Menu.Words, refuse, "menu", "words")
+	o.Departments = slices.Clone(o.Departments)
+	for i := range o.Departments {
+		o.Departments[i].Name = byTag(o.Departments[i].Name, refuse, "departments", i, "name")
+	}
+	texts := make(Texts, len(o.Texts))
+	for _, k := range slices.Sorted(maps.Keys(o.Texts)) {
+		texts[k] = byTag(o.Texts[k], refuse, "texts", string(k))
+	}
+	o.Texts = texts
+	return o
 }
 
 func (d *Desk) addDepartments(refuse func(string, ...any)) {

@@ -142,7 +142,7 @@ func (d *Desk) closed(name string, hours *Week, p Person, b *Book, now time.Time
 	}
 	text, _ := d.text(TextClosed, p, b, opening(name, hours, now))
 	if text == "" { // a text of one's own that needs what is not known
-		text, _ = fill(builtInText(TextClosed), opening(name, hours, now))
+		text, _ = fill(builtInTexts()[builtIn][TextClosed], opening(name, hours, now))
 	}
 	return text
 }

@@ -36,30 +36,27 @@ const (
 	maxWord    = 64   // bytes of a word that means something
 )
 
-func builtInText(k Key) string {
-	switch k {
-	case TextAutoAnswer:
-		return "Nobody reads messages here. Please call this account."
-	case TextMenu:
-		return "Answer with a number, and we call you and connect you:\n{departments}"
-	case TextClosed:
-		return "[{name}: ]closed now.[ Opens on {date} at {time}.]"
-	case TextCalling:
-		return "We are calling you[ to connect you with {name}]."
-	case TextLater:
-		return "You have asked for several calls already. Please try again later."
-	case TextCard:
-		return "Call from [{name}, ]ext {number}"
-	case TextTried:
-		return "We tried to reach you[: {name}][, ext {number}]."
-	case TextMissed:
-		return "You called, and nobody could take the call.[ Write “{word}”, and we call you.]"
-	case TextFailed:
-		return "We could not call you. Please look whether your privacy settings let us."
-	case TextDigits:
-		return "☎ {digits}"
+// Keys are all texts that there are.
+func Keys() []Key {
+	return []Key{TextAutoAnswer, TextMenu, TextClosed, TextCalling, TextLater, TextCard, TextTried, TextMissed, TextFailed, TextDigits}
+}
+
+// withBuiltIn fills the texts that are not given in. One that is given in any language stands for itself: the built-in
+// text of another language may say something else.
+func (t Texts) withBuiltIn() Texts {
+	all, languages := make(Texts, len(Keys())), builtInTexts()
+	for _, k := range Keys() {
+		if all[k] = t[k]; len(t[k]) > 0 {
+			continue
+		}
+		all[k] = map[string]string{}
+		for language, texts := range languages {
+			if text, ok := texts[k]; ok {
+				all[k][language] = text
+			}
+		}
 	}
-	return ""
+	return all
 }
 
 // fieldsOf are the fields of a text; nil where the route's variables are fields as well.
@@ -83,7 +80,7 @@ func fieldsOf(k Key) []string {
 
 func (t Texts) check(fallback string, refuse func(string, ...any)) {
 	for _, k := range slices.Sorted(maps.Keys(t)) {
-		if builtInText(k) == "" {
+		if !slices.Contains(Keys(), k) {
 			refuse(fmt.Sprintf("there is no text %q", k), "texts", string(k))
 			continue
 		}
@@ -139,27 +136,8 @@ func checkTemplate(text string, fields []string) (problem string) {
 
 // text returns a text in the person's language with its fields filled in; false where one is missing.
 func (d *Desk) text(k Key, p Person, b *Book, fields map[string]string) (string, bool) {
-	template, ok := pick(d.o.Texts[k], p.Language, b.Language, d.o.Language)
-	if !ok {
-		template = builtInText(k)
-	}
+	template, _ := pick(d.o.Texts[k], p.Language, b.Language, d.o.Language)
 	return fill(template, fields)
-}
-
-// pick returns the text of the first language that there is: any, where there is none of them.
-func pick(texts map[string]string, languages ...string) (string, bool) {
-	for _, language := range append(languages, builtIn) {
-		short, _, _ := strings.Cut(language, "-") // de-AT is served by de
-		for _, l := range []string{language, short} {
-			if text, ok := texts[l]; ok && l != "" {
-				return text, true
-			}
-		}
-	}
-	for _, language := range slices.Sorted(maps.Keys(texts)) {
-		return texts[language], true
-	}
-	return "", false
 }
 
 // fill fills a checked template in. What comes from outside is never read as a template.

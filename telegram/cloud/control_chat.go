@@ -42,6 +42,22 @@ func (c *Control) Send(from, to int64, m Message) error {
 	return nil
 }
 
+// EditMessage changes the text of a message that a user has written; id is that of the user's own copy.
+func (c *Control) EditMessage(user int64, id int, text string) error {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	a := c.s.accounts[user]
+	if a == nil {
+		return fmt.Errorf("edit a message of %d: no such user", user)
+	}
+	m := a.box.message(id)
+	if m == nil || !m.out || m.action != nil {
+		return fmt.Errorf("edit message %d of %d: no such message of theirs", id, user)
+	}
+	c.s.edit(a, m, text, nil)
+	return nil
+}
+
 // History is a user's chat with another, oldest first, without what tells of calls.
 func (c *Control) History(user, with int64) (all []Message) {
 	c.with(user, func(a *account) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gotd/td/crypto"
+	"github.com/gotd/td/tg"
 
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/mtserver"
 )
@@ -186,6 +187,16 @@ func (s *Server) login(d *device, user *account) {
 	user.devices[d] = true
 	s.saveDevice(d)
 	s.log.Info("logged in", "user", user.User, "device", d.app().Device)
+	s.push(user, news{updates: []tg.UpdateClass{newAuthorization(d)}, skip: d})
+}
+
+// newAuthorization tells the user's other devices of a login.
+func newAuthorization(d *device) *tg.UpdateNewAuthorization {
+	u := &tg.UpdateNewAuthorization{Hash: d.rec.Login.Hash, Unconfirmed: true}
+	u.SetDate(int(d.rec.Login.Date.Unix()))
+	u.SetDevice(d.app().Device)
+	u.SetLocation("Loopback")
+	return u
 }
 
 // logout ends the login of a device and the calls it is in.

@@ -129,15 +129,22 @@ func (r *request) editMessage(q *tg.MessagesEditMessageRequest) (bin.Encoder, er
 	case text == m.text:
 		return nil, fail(400, "MESSAGE_NOT_MODIFIED")
 	}
-	now := int(r.now().Unix())
+	mine := r.edit(r.me, m, text, r.dev)
+	return &tg.Updates{Updates: []tg.UpdateClass{mine}, Users: r.usersFor(r.me, r.me, peer), Chats: []tg.ChatClass{}, Date: m.edited}, nil
+}
+
+// edit changes a message for both sides and tells all devices but the one that knows already (nil: none). It gives the
+// update of the author's copy.
+func (s *Server) edit(author *account, m *message, text string, knows *device) *tg.UpdateEditMessage {
+	peer, now := s.accounts[m.peer], int(s.now().Unix())
 	m.text, m.edited = text, now
 	if t := m.twin; t != nil {
 		t.text, t.edited = text, now
-		r.push(peer, news{updates: []tg.UpdateClass{peer.box.edited(t)}, users: []*account{r.me}})
+		s.push(peer, news{updates: []tg.UpdateClass{peer.box.edited(t)}, users: []*account{author}})
 	}
-	mine := r.me.box.edited(m)
-	r.push(r.me, news{updates: []tg.UpdateClass{mine}, users: []*account{peer}, skip: r.dev})
-	return &tg.Updates{Updates: []tg.UpdateClass{mine}, Users: r.usersFor(r.me, r.me, peer), Chats: []tg.ChatClass{}, Date: now}, nil
+	mine := author.box.edited(m)
+	s.push(author, news{updates: []tg.UpdateClass{mine}, users: []*account{peer}, skip: knows})
+	return mine
 }
 
 // randomID is one of the last random_ids of a user.

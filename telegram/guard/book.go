@@ -31,6 +31,7 @@ type book struct {
 type entry struct {
 	At time.Time `json:"at"`
 	ID int64     `json:"id"`
+	By string    `json:"by,omitempty"` // the extension that called
 }
 
 func (e entry) counts(now time.Time) bool { return now.Sub(e.At) < day }
@@ -56,6 +57,33 @@ func (l Limits) allowed(b book, now time.Time) int {
 	return (l.PerDay*(age+1) + l.WarmUp - 1) / l.WarmUp
 }
 
+// of is how many calls of an extension count now, and when it may call again once quota of them must have passed.
+func (b book) of(by string, quota int, now time.Time) (spent int, again time.Time) {
+	var at []time.Time
+	for _, c := range b.Calls {
+		if c.By == by && c.counts(now) {
+			at = append(at, c.At)
+		}
+	}
+	if len(at) >= quota && quota > 0 {
+		again = at[len(at)-quota].Add(day)
+	}
+	return len(at), again
+}
+
+// leftFor is how many strangers an extension may call now; -1 any number.
+func (l Limits) leftFor(by string, b book, now time.Time) int {
+	left := l.left(b, now)
+	if l.PerCaller <= 0 {
+		return left
+	}
+	spent, _ := b.of(by, l.PerCaller, now)
+	if own := max(0, l.PerCaller-spent); left < 0 || own < left {
+		return own
+	}
+	return left
+}
+
 // left is how many strangers may be called now; -1 any number.
 func (l Limits) left(b book, now time.Time) int {
 	allowed := l.allowed(b, now)
@@ -74,8 +102,8 @@ func (l Limits) left(b book, now time.Time) int {
 	return max(0, allowed-spent)
 }
 
-// refuse says why no stranger may be called now; nil where one may.
-func (l Limits) refuse(b book, now time.Time) *Refusal {
+// refuse says why an extension may call no stranger now; nil where it may.
+func (l Limits) refuse(b book, now time.Time, by string) *Refusal {
 	allowed, last := l.allowed(b, now), len(b.Calls)-1
 	switch {
 	case b.PeerFlood.After(now):
@@ -86,6 +114,11 @@ func (l Limits) refuse(b book, now time.Time) *Refusal {
 		return &Refusal{Why: Budget}
 	case allowed > 0 && len(b.Calls) >= allowed:
 		return &Refusal{Why: Budget, Wait: b.Calls[len(b.Calls)-allowed].At.Add(day).Sub(now)}
+	}
+	if spent, again := b.of(by, l.PerCaller, now); l.PerCaller > 0 && spent >= l.PerCaller {
+		return &Refusal{Why: Quota, Wait: again.Sub(now)}
+	}
+	switch {
 	case last >= 0 && now.Sub(b.Calls[last].At) < l.Gap:
 		return &Refusal{Why: Gap, Wait: l.Gap - now.Sub(b.Calls[last].At)}
 	}

@@ -16,6 +16,7 @@ const (
 	Budget                   // the calls to strangers of 24 hours are spent
 	Gap                      // the last call to a stranger was a moment ago
 	Declines                 // strangers have declined the account's calls
+	Quota                    // the calls of 24 hours that one extension may make to strangers are spent
 	Private                  // this person takes no calls from the account (USER_PRIVACY_RESTRICTED)
 )
 
@@ -32,6 +33,8 @@ func (w Why) String() string {
 		return "gap between strangers"
 	case Declines:
 		return "declined by strangers"
+	case Quota:
+		return "extension's stranger quota spent"
 	case Private:
 		return "callee's privacy settings"
 	}

@@ -27,6 +27,7 @@ type Limits struct {
 	PeerFlood time.Duration // no strangers for so long after PEER_FLOOD
 	Private   time.Duration // how long it is remembered that somebody takes no calls
 	PerDay    int           // calls to strangers in any 24 hours; negative: any number
+	PerCaller int           // of those, as many for one extension at the most
 	WarmUp    int           // days in which the budget of a new account grows to PerDay
 	Gap       time.Duration // between two calls to strangers
 	Breaker   Breaker
@@ -141,6 +142,13 @@ func (g *Guard) Status() Status {
 		}
 	}
 	return s
+}
+
+// Left is how many strangers an extension may call now, -1 any number, without asking the store.
+func (g *Guard) Left(by string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.o.Limits.leftFor(by, g.book, time.Now())
 }
 
 func (g *Guard) key(rest string) (string, bool) {

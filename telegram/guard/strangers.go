@@ -15,6 +15,7 @@ import (
 type Callee struct {
 	ID       int64
 	Stranger bool
+	By       string // the extension that calls; calls without one count as those of one extension
 }
 
 // Admit lets a call go and counts it, or fails with a *Refusal. left is how many strangers may be called after it, -1
@@ -32,20 +33,26 @@ func (g *Guard) Admit(ctx context.Context, c Callee) (left int, err error) {
 
 func (g *Guard) admit(ctx context.Context, c Callee) (int, error) {
 	if err := g.private(ctx, c.ID); err != nil {
-		return g.Status().Left, err
+		return g.Left(c.By), err
 	}
 	if !c.Stranger {
-		return g.Status().Left, nil
+		return g.Left(c.By), nil
 	}
 	b, err := g.change(ctx, func(b *book, now time.Time) error {
-		if refused := g.o.Limits.refuse(*b, now); refused != nil {
+		if refused := g.o.Limits.refuse(*b, now, c.By); refused != nil {
 			return refused
 		}
-		b.Calls = append(b.Calls, entry{At: now, ID: c.ID})
+		b.Calls = append(b.Calls, entry{At: now, ID: c.ID, By: c.By})
 		return nil
 	})
-	left := g.o.Limits.left(b, time.Now())
-	if err == nil && left == 0 {
+	left := g.o.Limits.leftFor(c.By, b, time.Now())
+	switch {
+	case err != nil || left != 0:
+	case g.o.Limits.left(b, time.Now()) != 0:
+		g.o.Log.Warn("an extension has called as many strangers as it may: it calls no more of them for now, others do",
+			"quota", g.o.Limits.PerCaller,
+			"advice", "raise guard.strangers.per_extension if it may have more of the account's budget")
+	default:
 		g.o.Log.Warn("budget for calls to strangers is spent: they are refused, known people are called as before",
 			"allowed", g.o.Limits.allowed(b, time.Now()), "next", b.Calls[0].At.Add(day).Format(time.RFC3339),
 			"advice", "add an account to the route, or raise guard.strangers.per_day if Telegram has let you call more")
@@ -62,7 +69,7 @@ func (g *Guard) GiveBack(ctx context.Context, c Callee) {
 	defer cancel()
 	_, err := g.change(ctx, func(b *book, _ time.Time) error {
 		for i := len(b.Calls) - 1; i >= 0; i-- {
-			if b.Calls[i].ID == c.ID {
+			if b.Calls[i].ID == c.ID && b.Calls[i].By == c.By {
 				b.Calls = append(b.Calls[:i:i], b.Calls[i+1:]...)
 				break
 			}

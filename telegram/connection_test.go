@@ -1,0 +1,108 @@
+package telegram_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
+)
+
+// TestNoServer: nobody answers at the server's address; that is waited for, and given up at once.
+func TestNoServer(t *testing.T) {
+	w, opts := loginOnce(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Server.Addr = l.Addr().String()
+	for _, name := range []string{"silent", "closed"} {
+		if name == "closed" {
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := w.start(newAccount(t, opts))
+		wantEnd(t, o.dial(byName("alice_a")), bridge.AccountDown)
+		began := time.Now()
+		o.stop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: the account ended after %v", name, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := newAccount(t, opts).Login(ctx, &person{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: login: %v", name, err)
+		}
+		cancel()
+	}
+}
+
+// TestConnectionLost: a call lives on while the connection to Telegram is made anew, and its end arrives after that.
+func TestConnectionLost(t *testing.T) {
+	w, o := open(t)
+	p := w.phone(alice, phone.Behaviour{Voice: voice(t, 1000), After: 300 * time.Millisecond})
+	leg := o.dial(byName("alice_a"))
+	next[bridge.Reached](t, leg)
+	next[bridge.Ringing](t, leg)
+	next[bridge.Answered](t, leg)
+	flow := next[bridge.Media](t, leg).Flow
+	heard := newEar(t)
+	flow.Attach(heard)
+	for range 3 {
+		if n := w.control.DropConnections(trunk); n == 0 {
+			t.Fatal("there was no connection")
+		}
+		heard.hears(t, 1000)
+		eventually(t, func() error {
+			if w.control.Online(trunk) == 0 {
+				return errors.New("not connected")
+			}
+			return nil
+		})
+	}
+	o.waitUp()
+	// The end comes while nobody is connected: it is found in the difference.
+	w.control.DropUpdates(trunk, true)
+	incoming(t, p, 0).Hangup()
+	w.noCalls()
+	select {
+	case e := <-leg.Events():
+		t.Fatalf("event %T", e)
+	case <-time.After(200 * time.Millisecond):
+	}
+	w.control.DropUpdates(trunk, false)
+	w.control.DropConnections(trunk)
+	wantEnd(t, leg, bridge.Normal)
+}
+
+// TestGap: a call that came while updates were lost is offered once they are found.
+func TestGap(t *testing.T) {
+	w, o := open(t)
+	p := w.phone(alice, phone.Behaviour{})
+	w.control.DropUpdates(trunk, true)
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	call, err := p.CallUsername(ctx, "office", phone.Behaviour{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.control.SendMessage(alice, trunk, "I am calling you"); err != nil {
+		t.Fatal(err)
+	}
+	w.control.DropUpdates(trunk, false)
+	if err := w.control.SendMessage(alice, trunk, "Hello?"); err != nil { // leaves a gap before it
+		t.Fatal(err)
+	}
+	offer := o.offer()
+	w.control.RedeliverLast(trunk)
+	offer.Leg.Answer()
+	next[bridge.Media](t, offer.Leg)
+	if len(o.offers) != 0 {
+		t.Error("the call was offered twice")
+	}
+	call.Hangup()
+	wantEnd(t, offer.Leg, bridge.Normal)
+}
