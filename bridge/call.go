@@ -120,6 +120,9 @@ func (c *call) route() Event {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
 	c.log.Info("call routed", attrs...)
+	if t, ok := c.legs[offering].Leg.(Taker); ok {
+		t.Taken()
+	}
 	c.watch(CallStarted)
 	return routed{plan.Targets}
 }

@@ -41,6 +41,8 @@ type Account struct {
 	legs  legs
 	login chan struct{} // holds a token when Login has succeeded
 
+	unrouted unrouted
+
 	heldBy string // the other holder that was reported last; Run only
 }
 

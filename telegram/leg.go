@@ -23,6 +23,7 @@ type leg struct {
 	hung    chan struct{}     // closed by the first Hangup
 	holds   chan struct{}     // Hold was called
 
+	interest
 	keys keys // digits by chat
 	party
 
@@ -61,15 +62,16 @@ const (
 
 func newLeg(a *Account, id string) *leg {
 	return &leg{
-		stage:   stage{report: bridge.Report{Kind: bridge.Telegram}},
-		account: a,
-		id:      id,
-		log:     a.log.With("leg", id),
-		events:  make(chan bridge.Event, legRoom+keyRoom),
-		answer:  make(chan struct{}),
-		hung:    make(chan struct{}),
-		holds:   make(chan struct{}, 1),
-		keys:    keys{typed: make(chan struct{}, 1)},
+		stage:    stage{report: bridge.Report{Kind: bridge.Telegram}},
+		account:  a,
+		id:       id,
+		log:      a.log.With("leg", id),
+		events:   make(chan bridge.Event, legRoom+keyRoom),
+		answer:   make(chan struct{}),
+		hung:     make(chan struct{}),
+		holds:    make(chan struct{}, 1),
+		interest: interest{taken: make(chan struct{})},
+		keys:     keys{typed: make(chan struct{}, 1)},
 	}
 }
 
@@ -186,9 +188,9 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 	limit := time.NewTimer(time.Hour)
 	limit.Stop()
 	defer limit.Stop()
-	hung, answer, gone := l.hung, l.answer, ctx.Done()
+	hung, answer, taken, gone := l.hung, l.answer, l.taken, ctx.Done()
 	if l.outgoing {
-		answer = nil
+		answer, taken = nil, nil
 	}
 	for {
 		select {
@@ -201,6 +203,9 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-answer:
 			answer = nil
 			c.Accept()
+		case <-taken:
+			taken = nil
+			c.Taken()
 		case <-l.holds:
 			c.SetMuted(l.onHold())
 		case <-l.keys.typed:
@@ -208,7 +213,7 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-hung:
 			hung = nil
 			want, _ := l.wanted()
-			c.Discard(l.discardReason(want))
+			l.drop(c, want)
 		case <-gone:
 			gone = nil
 			l.Hangup(bridge.CauseOf(bridge.Cancelled))

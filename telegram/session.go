@@ -199,7 +199,7 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 func (m CallMode) received() calls.ReceivedMode {
 	switch m {
 	case Single:
-		return calls.ReceivedAtOnce
+		return calls.ReceivedOnceTaken
 	case Auto:
 		return calls.ReceivedLate
 	}

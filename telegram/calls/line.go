@@ -36,6 +36,8 @@ const (
 	ReceivedNever ReceivedMode = iota
 	// ReceivedAtOnce lets every caller hear ringing.
 	ReceivedAtOnce
+	// ReceivedOnceTaken is ReceivedAtOnce for calls that somebody wants (Call.Taken); of others nothing is said.
+	ReceivedOnceTaken
 	// ReceivedLate says nothing of a call that is accepted within two seconds. Of any other it is said when the account has
 	// no other call, and at the latest when Limits.Silent has passed and the caller would be lost.
 	ReceivedLate
