@@ -150,7 +150,7 @@ func (l *leg) fail(err error) {
 		l.end(c, nil)
 		return
 	}
-	e := judge(err)
+	e := l.account.judge(err)
 	l.end(e.Cause(), e)
 }
 
