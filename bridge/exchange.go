@@ -21,6 +21,12 @@ type Router interface {
 	Route(routing.Request) (routing.Plan, error)
 }
 
+// Reader is a Router that looks for a number in only a part of what was dialled: Reads returns that part, "" where it looks
+// for none. Memory is asked for it.
+type Reader interface {
+	Reads(routing.Request) string
+}
+
 // Memory remembers what PBX links are shown of Telegram users, so that calls back find them. Both methods are called from
 // the calls' goroutines and return within about a second.
 type Memory interface {
@@ -127,10 +133,15 @@ func New(r Router, o Options) (*Exchange, error) {
 func (x *Exchange) SetRouter(r Router) { x.router.Store(&r) }
 
 func (x *Exchange) route(ctx context.Context, q routing.Request) (routing.Plan, error) {
-	if x.o.Memory != nil && q.Dialled != "" {
-		q.Remembered = x.o.Memory.Recall(ctx, q.Trunk, q.Dialled)
+	router := *x.router.Load()
+	text := q.Dialled
+	if r, ok := router.(Reader); ok && text != "" {
+		text = r.Reads(q)
 	}
-	plan, err := (*x.router.Load()).Route(q)
+	if x.o.Memory != nil && text != "" {
+		q.Remembered = x.o.Memory.Recall(ctx, q.Trunk, text)
+	}
+	plan, err := router.Route(q)
 	if err == nil && len(plan.Targets) == 0 {
 		err = &routing.NoRouteError{Trunk: q.Trunk}
 	}
