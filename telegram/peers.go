@@ -14,6 +14,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/store"
 )
@@ -60,6 +61,9 @@ func (p Peer) facts() map[string]string {
 	}
 	return facts
 }
+
+// masked is a user-id as the log shows it.
+func masked(id int64) string { return bridge.Mask(strconv.FormatInt(id, 10)) }
 
 func (p Peer) input() *tg.InputUser { return &tg.InputUser{UserID: p.ID, AccessHash: p.AccessHash} }
 

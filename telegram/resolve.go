@@ -152,7 +152,7 @@ func (s *session) byUsername(ctx context.Context, name string) (Peer, error) {
 		if p = s.refresh(ctx, p); p.called(name) {
 			return p, nil
 		}
-		s.log.Info("username has moved, asking for its owner", "user", p.ID)
+		s.log.Info("username has moved, asking for its owner", "user", masked(p.ID))
 	}
 	id, err := s.askUsername(ctx, name)
 	return s.learned(ctx, what, id, err)
@@ -164,7 +164,7 @@ func (s *session) byPhone(ctx context.Context, phone string) (Peer, error) {
 		if p = s.refresh(ctx, p); p.Phone == phone {
 			return p, nil // it is visible to the account
 		}
-		s.log.Info("phone number is not the user's any more, asking for its owner", "user", p.ID)
+		s.log.Info("phone number is not the user's any more, asking for its owner", "user", masked(p.ID))
 	}
 	p, known, err := s.remembered(ctx, phone, ErrNoNumber)
 	if err != nil {

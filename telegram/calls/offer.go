@@ -21,7 +21,7 @@ type alarm struct {
 
 // offer begins an incoming call.
 func (c *Call) offer() {
-	c.log.Debug("received call")
+	c.log.Debug("received call", "peer", c.Peer())
 	switch c.line.opts.Received {
 	case ReceivedAtOnce:
 		c.ring()
