@@ -206,15 +206,11 @@ func (c *call) arm(t timer) {
 	limit := &c.x.o.Timeouts
 	switch t {
 	case ringTimer:
-		d := c.state.targets[c.state.target].Timeout
-		if d <= 0 {
-			d = limit.Ring
-		}
-		c.limits.set(t, d)
+		c.limits.set(t, limit.ring(c.state.targets[c.state.target]))
 	case mediaTimer:
 		c.limits.set(t, limit.Media)
 	case setupTimer:
-		c.limits.set(t, limit.Setup)
+		c.limits.set(t, limit.setup(c.state.targets))
 	case teardownTimer:
 		c.limits.set(t, limit.Teardown)
 		c.stopAlarm()

@@ -70,7 +70,7 @@ const (
 type Timeouts struct {
 	Ring     time.Duration // one target, from dialling until it answers, where the target says nothing; 60 s
 	Media    time.Duration // from the answer until audio flows; 30 s
-	Setup    time.Duration // from the offer until audio flows, over all targets; 5 min
+	Setup    time.Duration // from the offer until audio flows, over all targets; what those may take together (Timeouts.setup)
 	Drain    time.Duration // how long live calls may go on at shutdown; 5 s, negative: not at all
 	Alarm    time.Duration // a teardown that takes longer is logged as an error; 10 s
 	Teardown time.Duration // a leg that takes longer to end is given up; 60 s
@@ -86,7 +86,6 @@ func (o Options) withDefaults() Options {
 	t := &o.Timeouts
 	t.Ring = cmp.Or(t.Ring, time.Minute)
 	t.Media = cmp.Or(t.Media, 30*time.Second)
-	t.Setup = cmp.Or(t.Setup, 5*time.Minute)
 	t.Drain = cmp.Or(t.Drain, 5*time.Second)
 	t.Alarm = cmp.Or(t.Alarm, 10*time.Second)
 	t.Teardown = cmp.Or(t.Teardown, time.Minute)
