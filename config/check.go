@@ -101,6 +101,7 @@ func (c *checker) general() {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
 	c.guard()
+	c.lookups()
 	c.records()
 	c.webhook()
 	if c.config.Metrics.Listen != "" {

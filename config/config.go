@@ -17,6 +17,7 @@ type Config struct {
 	Log      Log       `yaml:"log"`
 	Telegram Telegram  `yaml:"telegram"`
 	Guard    Guard     `yaml:"guard"`
+	Lookups  Lookups   `yaml:"lookups"`
 	Accounts []Account `yaml:"accounts"`
 	PBX      []PBX     `yaml:"pbx"`
 	Routes   []Route   `yaml:"routes"`
@@ -205,6 +206,7 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.Telegram.Listen, ":0")
 	setDefault(&c.Telegram.Server.DC, 1)
 	setDefault(&c.Limits.Calls, 200)
+	c.Lookups.fillDefaults()
 	c.Records.fillDefaults()
 	c.Webhook.fillDefaults()
 	for i := range c.Accounts {

@@ -113,6 +113,7 @@ func New(o Options) (*Account, error) {
 		linked: linked{newDevice: make(chan struct{}, 1)},
 		legs:   legs{born: strings.ToLower(rand.Text()[:8])},
 	}
+	a.peers.lookups = o.Lookups
 	a.desk = newDesk(a, o.Chat)
 	a.setHealth(ErrOffline)
 	return a, nil

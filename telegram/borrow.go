@@ -47,6 +47,7 @@ func (s *peers) setBorrowed(id int64, on bool) {
 	if p, ok := s.known[id]; ok && p.Contact {
 		p.Contact = false
 		s.set(p)
+		s.touch(p)
 	}
 }
 

@@ -67,11 +67,12 @@ func masked(id int64) string { return bridge.Mask(strconv.FormatInt(id, 10)) }
 
 func (p Peer) input() *tg.InputUser { return &tg.InputUser{UserID: p.ID, AccessHash: p.AccessHash} }
 
-// peers is what the account knows of users. Access hashes are good for this account only and for ever, so a hash that
-// was seen once is kept: it is what allows a call by user id.
+// peers is what the account knows of users. Access hashes are good for this account only and for ever, so a hash is kept
+// as long as its user matters: it is what allows a call by user id.
 type peers struct {
-	keep keep
-	log  *slog.Logger
+	keep    keep
+	log     *slog.Logger
+	lookups Lookups
 
 	mu    sync.Mutex
 	self  int64
@@ -80,18 +81,24 @@ type peers struct {
 	seen  map[int64]presence
 	wet   map[int64]bool // not flushed
 
+	fading
 	borrowed map[int64]bool // contacts only for a moment, see borrow
 }
 
 func newPeers(k keep, log *slog.Logger) *peers {
-	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, borrowed: map[int64]bool{}, wet: map[int64]bool{}}
+	s := &peers{
+		keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{},
+		borrowed: map[int64]bool{}, wet: map[int64]bool{}, fading: fading{until: map[int64]time.Time{}},
+	}
+	s.lookups.setDefaults()
+	return s
 }
 
 func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
 
 // load reads what was known when the account was last here.
 func (s *peers) load(ctx context.Context, self int64) error {
-	known := map[int64]Peer{}
+	known, until := map[int64]Peer{}, map[int64]time.Time{}
 	err := s.keep.store.Scan(ctx, s.prefix(self), func(e store.Entry) error {
 		var p Peer
 		if err := json.Unmarshal(e.Value, &p); err != nil || p.ID == 0 {
@@ -99,6 +106,9 @@ func (s *peers) load(ctx context.Context, self int64) error {
 			return nil
 		}
 		known[p.ID] = p
+		if p.passing() && p.ID != self {
+			until[p.ID] = e.Expires // zero: written before users could pass
+		}
 		return nil
 	})
 	if err != nil {
@@ -111,12 +121,16 @@ func (s *peers) load(ctx context.Context, self int64) error {
 			p := s.known[id]
 			p.Met = p.Met || known[id].Met
 			known[id] = p
+			until[id] = s.until[id]
 		}
 	} else {
 		s.wet, s.seen, s.borrowed = map[int64]bool{}, map[int64]presence{}, map[int64]bool{}
 	}
-	s.self, s.known, s.index = self, known, map[string]int64{}
+	s.self, s.known, s.index, s.until = self, known, map[string]int64{}, until
 	for _, p := range known {
+		if until[p.ID].IsZero() {
+			s.touch(p)
+		}
 		for _, key := range p.indexKeys() {
 			s.index[key] = p.ID
 		}
@@ -185,16 +199,18 @@ func (s *peers) find(n routing.Number) (Peer, bool) {
 func (s *peers) flush(ctx context.Context) error {
 	s.mu.Lock()
 	self := s.self
-	changed := make([]Peer, 0, len(s.wet))
+	changed, lives := make([]Peer, 0, len(s.wet)), make([]time.Duration, 0, len(s.wet))
 	for id := range s.wet {
-		changed = append(changed, s.known[id])
+		p := s.known[id]
+		changed, lives = append(changed, p), append(lives, s.lifetime(p))
 	}
 	s.wet = map[int64]bool{}
 	s.mu.Unlock()
+	s.tidy()
 	for i, p := range changed {
 		raw, err := json.Marshal(p)
 		if err == nil {
-			err = s.keep.put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, 0)
+			err = s.keep.put(ctx, s.prefix(self)+strconv.FormatInt(p.ID, 10), raw, lives[i])
 		}
 		if err != nil {
 			s.again(changed[i:])
@@ -208,7 +224,9 @@ func (s *peers) again(changed []Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range changed {
-		s.wet[p.ID] = true
+		if _, known := s.known[p.ID]; known {
+			s.wet[p.ID] = true
+		}
 	}
 }
 
@@ -227,6 +245,7 @@ func (s *peers) remember(users []tg.UserClass) {
 		if p != old {
 			s.set(p)
 		}
+		s.touch(p)
 		if !user.Min {
 			s.lookLocked(user.ID, user.Status)
 		}
@@ -287,6 +306,7 @@ func (s *peers) meet(id int64) {
 	if p := s.known[id]; s.self != 0 && id != s.self && !p.Met {
 		p.ID, p.Met = id, true
 		s.set(p)
+		s.touch(p)
 	}
 }
 
@@ -364,14 +384,19 @@ func (s *peers) lookUp(ctx context.Context, what string) (int64, bool) {
 	return n.ID, true
 }
 
+// learn remembers whose a username or a phone number is; id 0 for nobody's.
 func (s *peers) learn(ctx context.Context, what string, id int64) {
+	ttl := s.lookups.Found
+	if id == 0 {
+		ttl = s.lookups.Missing
+	}
+	s.learnFor(ctx, what, id, ttl)
+}
+
+func (s *peers) learnFor(ctx context.Context, what string, id int64, ttl time.Duration) {
 	raw, err := json.Marshal(number{ID: id})
 	if err != nil {
 		return
-	}
-	ttl := foundFor
-	if id == 0 {
-		ttl = missingFor
 	}
 	ctx, cancel := context.WithTimeout(ctx, memoryIn)
 	defer cancel()

@@ -186,6 +186,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
+		Lookups: telegram.Lookups{Found: cfg.Lookups.FoundFor, Missing: cfg.Lookups.MissingFor, NoDialog: cfg.Lookups.NoDialogFor},
 		Guard:   guardLimits(cfg.Guard), NoImport: !cfg.Guard.ImportContacts,
 		Net: sockets, Chat: desk, Log: log,
 	})
