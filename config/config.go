@@ -75,7 +75,8 @@ type Account struct {
 	APIHash      Secret        `yaml:"api_hash"`
 	Phone        string        `yaml:"phone"`
 	Calls        string        `yaml:"calls"` // multi, single or auto, see docs/configuration.md
-	P2P          string        `yaml:"p2p"`   // auto or never
+	MaxCalls     int           `yaml:"max_calls"`
+	P2P          string        `yaml:"p2p"` // auto or never
 	ReachedIn    time.Duration `yaml:"reached_in"`
 	AnsweredIn   time.Duration `yaml:"answered_in"`
 	AnswerWithin time.Duration `yaml:"answer_within"`
@@ -212,6 +213,7 @@ func (c *Config) fillDefaults() {
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
+		setDefault(&a.MaxCalls, 10)
 		setDefault(&a.P2P, P2PAuto)
 		setDefault(&a.AnswerWithin, 18*time.Second)
 		setDefault(&a.Prefer, PreferAuto)

@@ -11,7 +11,7 @@ import (
 type collector struct {
 	sources                       Sources
 	live, up, left, bans, retries *prometheus.Desc
-	untold, lost                  *prometheus.Desc
+	untold, lost, calls, most     *prometheus.Desc
 }
 
 func newCollector(s Sources) *collector {
@@ -19,6 +19,9 @@ func newCollector(s Sources) *collector {
 		sources: s,
 		live:    prometheus.NewDesc("tgtrunk_calls_live", "Calls that live.", nil, nil),
 		up:      prometheus.NewDesc("tgtrunk_account_up", "Whether calls can be made with the account.", []string{"account"}, nil),
+		calls:   prometheus.NewDesc("tgtrunk_account_calls", "Calls that live on the account.", []string{"account"}, nil),
+		most: prometheus.NewDesc("tgtrunk_account_calls_max",
+			"Calls that may live on the account; +Inf: any number.", []string{"account"}, nil),
 		left: prometheus.NewDesc("tgtrunk_stranger_budget_left",
 			"Strangers that the account may call now; +Inf: any number.", []string{"account"}, nil),
 		bans: prometheus.NewDesc("tgtrunk_ban_remaining_seconds",
@@ -34,7 +37,7 @@ func newCollector(s Sources) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.bans, c.retries, c.untold, c.lost} {
+	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.bans, c.retries, c.untold, c.lost, c.calls, c.most} {
 		out <- d
 	}
 }
@@ -68,6 +71,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			left = math.Inf(1)
 		}
 		gauge(c.up, up, a.Name)
+		most := float64(a.Most)
+		if a.Most == 0 {
+			most = math.Inf(1)
+		}
+		gauge(c.calls, float64(a.Calls), a.Name)
+		gauge(c.most, most, a.Name)
 		gauge(c.left, left, a.Name)
 		for _, b := range a.Bans {
 			if rest := time.Until(b.Until); rest > 0 {

@@ -76,6 +76,7 @@ type Calls struct {
 	Prefer    voip.Preference // codec; default PreferAuto
 	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
 	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
+	Most      int             // at once, incoming and outgoing; 0: any number
 	Limits    Limits          //
 }
 
@@ -87,6 +88,9 @@ func (c *Calls) check() (errs []error) {
 	setDefault(&c.P2P, P2PAuto)
 	if c.P2P != P2PAuto && c.P2P != P2PNever {
 		errs = append(errs, fmt.Errorf("p2p mode %q is neither %q nor %q", c.P2P, P2PAuto, P2PNever))
+	}
+	if c.Most < 0 {
+		errs = append(errs, fmt.Errorf("at most %d calls", c.Most))
 	}
 	c.Limits.setDefaults()
 	if c.Limits.AnswerWithin >= patienceOfCallers {
