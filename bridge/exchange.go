@@ -69,7 +69,7 @@ const (
 // Timeouts limit the phases of a call. A zero field means its default.
 type Timeouts struct {
 	Ring     time.Duration // one target, from dialling until it answers, where the target says nothing; 60 s
-	Media    time.Duration // from the answer until audio flows; 30 s
+	Media    time.Duration // from the answer until audio flows, beyond what a leg may take itself; 75 s
 	Setup    time.Duration // from the offer until audio flows, over all targets; what those may take together (Timeouts.setup)
 	Drain    time.Duration // how long live calls may go on at shutdown; 5 s, negative: not at all
 	Alarm    time.Duration // a teardown that takes longer is logged as an error; 10 s
@@ -85,7 +85,7 @@ func (o Options) withDefaults() Options {
 	}
 	t := &o.Timeouts
 	t.Ring = cmp.Or(t.Ring, time.Minute)
-	t.Media = cmp.Or(t.Media, 30*time.Second)
+	t.Media = cmp.Or(t.Media, 75*time.Second) // Telegram: 30 s until the other side's first word, 30 s from there
 	t.Drain = cmp.Or(t.Drain, 5*time.Second)
 	t.Alarm = cmp.Or(t.Alarm, 10*time.Second)
 	t.Teardown = cmp.Or(t.Teardown, time.Minute)
