@@ -226,6 +226,7 @@ func (a *Account) Calls() (live, most int) { return int(a.legs.live.Load()), a.o
 func (a *Account) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	l := a.newLeg()
 	if err := a.legs.run(a.opts.Calls.Most, func() { l.dial(ctx, t) }); err != nil {
+		l.pass(l.whoCalls(Peer{}))
 		l.fail(err)
 	}
 	return l

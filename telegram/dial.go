@@ -16,6 +16,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.outgoing = true
 	s := l.account.live.Load()
 	if s == nil {
+		l.pass(l.whoCalls(Peer{}))
 		err := l.account.Health()
 		if err == nil {
 			err = ErrOffline // it went down this very moment
@@ -29,6 +30,8 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.report.Party = p.Party()
 	if err == nil {
 		err = l.admit(asking, s, p)
+	} else {
+		l.pass(l.whoCalls(p))
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -56,19 +59,33 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.finish(ended)
 }
 
+// Variables that say, after a call to a Telegram user, who has called whom: of several accounts and numbers the last that
+// was tried.
+const (
+	varSession = "TGTRUNK_SESSION" // the account's name
+	varPeer    = "TGTRUNK_PEER"    // the user-id; empty where it has not been found
+)
+
+func (l *leg) whoCalls(p Peer) bridge.Facts {
+	facts := map[string]string{varSession: l.account.opts.Name, varPeer: ""}
+	if p.ID != 0 {
+		facts[varPeer] = strconv.FormatInt(p.ID, 10)
+	}
+	return bridge.Facts{Variables: facts}
+}
+
 // admit asks the guard whether the peer may be called, and tells the other side what is known before the call is placed.
 func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 	left, err := l.account.guard.Admit(ctx, p.callee())
-	facts := map[string]string{}
+	told := l.whoCalls(p)
+	facts := told.Variables
 	if seen, ok := s.peers.presence(p.ID); ok {
 		maps.Copy(facts, seen.facts(s.config.now()))
 	}
 	if left >= 0 {
 		facts[varBudgetLeft] = strconv.Itoa(left)
 	}
-	if len(facts) > 0 {
-		l.pass(bridge.Facts{Variables: facts})
-	}
+	l.pass(told)
 	return err
 }
 
