@@ -38,6 +38,16 @@ func (s *peers) touch(p Peer) {
 	}
 }
 
+// use notes that a user is about to be called: nobody leaves later.
+func (s *peers) use(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.known[id]; ok && p.passing() && id != s.self {
+		s.until[id] = time.Now().Add(passingFor)
+		s.wet[id] = true
+	}
+}
+
 // lifetime is how long what is written of a user is kept; 0 for good. s.mu is held.
 func (s *peers) lifetime(p Peer) time.Duration {
 	if until, fades := s.until[p.ID]; fades && p.passing() {

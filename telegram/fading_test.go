@@ -41,6 +41,7 @@ func TestCrowdIsForgotten(t *testing.T) {
 	s.meet(3)
 	for i := range 15 {
 		s.remember(crowd(1000+int64(i)*1000, 1000))
+		s.use(1000) // somebody who is called again and again
 		tidyNow(s)
 	}
 	if len(s.known) != mostPassing+3 || len(s.index) != mostPassing || len(s.until) != mostPassing ||
@@ -51,6 +52,9 @@ func TestCrowdIsForgotten(t *testing.T) {
 		if _, ok := s.get(id); !ok {
 			t.Errorf("user %d, who matters, is forgotten", id)
 		}
+	}
+	if _, ok := s.get(1000); !ok {
+		t.Error("who is called is forgotten")
 	}
 	if _, ok := s.get(15_999); !ok {
 		t.Error("who was seen last is forgotten")

@@ -97,6 +97,7 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	case p.AccessHash == 0:
 		return Peer{}, verdict(bridge.NoDialog, ErrNoPeer)
 	}
+	s.peers.use(p.ID)
 	return p, nil
 }
 
