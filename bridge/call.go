@@ -121,6 +121,9 @@ func (c *call) route() Event {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
 	c.log.Info("call routed", attrs...)
+	if t, ok := c.legs[offering].Leg.(Taker); ok {
+		t.Taken()
+	}
 	c.watch(CallStarted)
 	return routed{plan.Targets}
 }
@@ -221,15 +224,11 @@ func (c *call) arm(t timer) {
 	limit := &c.x.o.Timeouts
 	switch t {
 	case ringTimer:
-		d := c.state.targets[c.state.target].Timeout
-		if d <= 0 {
-			d = limit.Ring
-		}
-		c.limits.set(t, d)
+		c.limits.set(t, limit.ring(c.state.targets[c.state.target]))
 	case mediaTimer:
 		c.limits.set(t, limit.Media)
 	case setupTimer:
-		c.limits.set(t, limit.Setup)
+		c.limits.set(t, limit.setup(c.state.targets))
 	case teardownTimer:
 		c.limits.set(t, limit.Teardown)
 		c.stopAlarm()

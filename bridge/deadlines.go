@@ -1,6 +1,31 @@
 package bridge
 
-import "time"
+import (
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// ring is how long a target may take until it answers.
+func (t Timeouts) ring(target routing.Target) time.Duration {
+	if target.Timeout > 0 {
+		return target.Timeout
+	}
+	return t.Ring
+}
+
+// setup is how long all targets may take together, one after the other, until audio flows. It never comes before the
+// limit of a target: what it ends is a call of which a leg does not end when told to.
+func (t Timeouts) setup(targets []routing.Target) time.Duration {
+	if t.Setup > 0 {
+		return t.Setup
+	}
+	all := t.Media + t.Teardown
+	for _, target := range targets {
+		all += t.ring(target)
+	}
+	return all
+}
 
 // deadlines are the running limits of one call, kept on one timer. Not safe for concurrent use.
 type deadlines struct {

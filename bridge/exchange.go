@@ -21,6 +21,12 @@ type Router interface {
 	Route(routing.Request) (routing.Plan, error)
 }
 
+// Reader is a Router that looks for a number in only a part of what was dialled: Reads returns that part, "" where it looks
+// for none. Memory is asked for it.
+type Reader interface {
+	Reads(routing.Request) string
+}
+
 // Memory remembers what PBX links are shown of Telegram users, so that calls back find them. Both methods are called from
 // the calls' goroutines and return within about a second.
 type Memory interface {
@@ -63,8 +69,8 @@ const (
 // Timeouts limit the phases of a call. A zero field means its default.
 type Timeouts struct {
 	Ring     time.Duration // one target, from dialling until it answers, where the target says nothing; 60 s
-	Media    time.Duration // from the answer until audio flows; 30 s
-	Setup    time.Duration // from the offer until audio flows, over all targets; 5 min
+	Media    time.Duration // from the answer until audio flows, beyond what a leg may take itself; 75 s
+	Setup    time.Duration // from the offer until audio flows, over all targets; what those may take together (Timeouts.setup)
 	Drain    time.Duration // how long live calls may go on at shutdown; 5 s, negative: not at all
 	Alarm    time.Duration // a teardown that takes longer is logged as an error; 10 s
 	Teardown time.Duration // a leg that takes longer to end is given up; 60 s
@@ -79,8 +85,7 @@ func (o Options) withDefaults() Options {
 	}
 	t := &o.Timeouts
 	t.Ring = cmp.Or(t.Ring, time.Minute)
-	t.Media = cmp.Or(t.Media, 30*time.Second)
-	t.Setup = cmp.Or(t.Setup, 5*time.Minute)
+	t.Media = cmp.Or(t.Media, 75*time.Second) // Telegram: 30 s until the other side's first word, 30 s from there
 	t.Drain = cmp.Or(t.Drain, 5*time.Second)
 	t.Alarm = cmp.Or(t.Alarm, 10*time.Second)
 	t.Teardown = cmp.Or(t.Teardown, time.Minute)
@@ -127,10 +132,15 @@ func New(r Router, o Options) (*Exchange, error) {
 func (x *Exchange) SetRouter(r Router) { x.router.Store(&r) }
 
 func (x *Exchange) route(ctx context.Context, q routing.Request) (routing.Plan, error) {
-	if x.o.Memory != nil && q.Dialled != "" {
-		q.Remembered = x.o.Memory.Recall(ctx, q.Trunk, q.Dialled)
+	router := *x.router.Load()
+	text := q.Dialled
+	if r, ok := router.(Reader); ok && text != "" {
+		text = r.Reads(q)
 	}
-	plan, err := (*x.router.Load()).Route(q)
+	if x.o.Memory != nil && text != "" {
+		q.Remembered = x.o.Memory.Recall(ctx, q.Trunk, text)
+	}
+	plan, err := router.Route(q)
 	if err == nil && len(plan.Targets) == 0 {
 		err = &routing.NoRouteError{Trunk: q.Trunk}
 	}

@@ -120,6 +120,9 @@ func (Facts) event()      {}
 func (Identified) event() {}
 func (Ended) event()      {}
 
+// Taker is the Leg of an offer that behaves otherwise once its call has a route; before, it may be none of our business.
+type Taker interface{ Taken() }
+
 // ToneSender is a Leg that can send DTMF digits to its party. Like every order it does not block.
 type ToneSender interface{ SendDigit(digit byte) }
 

@@ -115,6 +115,7 @@ func (c *checker) general() {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
 	c.guard(c.config.Guard, "guard")
+	c.lookups()
 	c.records()
 	c.webhook()
 	if c.config.Metrics.Listen != "" {
@@ -164,6 +165,7 @@ func (c *checker) account(i int) {
 	if !slices.Contains([]string{CallsMulti, CallsSingle, CallsAuto}, a.Calls) {
 		c.problem(at("accounts", i, "calls"), "account %s: calls is %s, %s or %s, not %q", a.Name, CallsMulti, CallsSingle, CallsAuto, a.Calls)
 	}
+	c.count(at("accounts", i, "max_calls"), a.MaxCalls, 1, 1000)
 	if a.P2P != P2PAuto && a.P2P != P2PNever {
 		c.problem(at("accounts", i, "p2p"), "account %s: p2p is %s or %s, not %q", a.Name, P2PAuto, P2PNever, a.P2P)
 	}

@@ -17,6 +17,7 @@ type Config struct {
 	Log      Log       `yaml:"log"`
 	Telegram Telegram  `yaml:"telegram"`
 	Guard    Guard     `yaml:"guard"`
+	Lookups  Lookups   `yaml:"lookups"`
 	Accounts []Account `yaml:"accounts"`
 	PBX      []PBX     `yaml:"pbx"`
 	Routes   []Route   `yaml:"routes"`
@@ -74,7 +75,8 @@ type Account struct {
 	APIHash      Secret        `yaml:"api_hash"`
 	Phone        string        `yaml:"phone"`
 	Calls        string        `yaml:"calls"` // multi, single or auto, see docs/configuration.md
-	P2P          string        `yaml:"p2p"`   // auto or never
+	MaxCalls     int           `yaml:"max_calls"`
+	P2P          string        `yaml:"p2p"` // auto or never
 	ReachedIn    time.Duration `yaml:"reached_in"`
 	AnsweredIn   time.Duration `yaml:"answered_in"`
 	AnswerWithin time.Duration `yaml:"answer_within"`
@@ -214,11 +216,13 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.Telegram.Listen, ":0")
 	setDefault(&c.Telegram.Server.DC, 1)
 	setDefault(&c.Limits.Calls, 200)
+	c.Lookups.fillDefaults()
 	c.Records.fillDefaults()
 	c.Webhook.fillDefaults()
 	for i := range c.Accounts {
 		a := &c.Accounts[i]
 		setDefault(&a.Calls, CallsMulti)
+		setDefault(&a.MaxCalls, 10)
 		setDefault(&a.P2P, P2PAuto)
 		setDefault(&a.AnswerWithin, 18*time.Second)
 		setDefault(&a.Prefer, PreferAuto)

@@ -24,7 +24,7 @@ func (c *checker) routes() {
 		rules[i] = r.rule(i, lineOf(c.root, "routes", i))
 		rules[i].Numbers, rules[i].Names = numbering.rules(lines), numbering.names()
 	}
-	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Rules: rules})
+	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Lines: c.trunkLines(), Rules: rules})
 	for _, err := range unjoin(err) {
 		problem := Problem{Path: c.config.Path, Text: err.Error()}
 		var rule *routing.RuleError
@@ -59,6 +59,15 @@ func (r Route) rule(i, line int) routing.Rule {
 		}
 	}
 	return rule
+}
+
+// trunkLines says where the accounts stand in the file.
+func (c *checker) trunkLines() map[string]int {
+	lines := map[string]int{}
+	for i, a := range c.config.Accounts {
+		lines[a.Name] = lineOf(c.root, "accounts", i, "name")
+	}
+	return lines
 }
 
 // unjoin returns the errors that errors.Join has put together, however deep.

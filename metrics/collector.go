@@ -11,7 +11,7 @@ import (
 type collector struct {
 	sources                       Sources
 	live, up, left, bans, retries *prometheus.Desc
-	devices                       *prometheus.Desc
+	devices, calls, most          *prometheus.Desc
 	untold, lost                  *prometheus.Desc
 }
 
@@ -20,6 +20,9 @@ func newCollector(s Sources) *collector {
 		sources: s,
 		live:    prometheus.NewDesc("tgtrunk_calls_live", "Calls that live.", nil, nil),
 		up:      prometheus.NewDesc("tgtrunk_account_up", "Whether calls can be made with the account.", []string{"account"}, nil),
+		calls:   prometheus.NewDesc("tgtrunk_account_calls", "Calls that live on the account.", []string{"account"}, nil),
+		most: prometheus.NewDesc("tgtrunk_account_calls_max",
+			"Calls that may live on the account; +Inf: any number.", []string{"account"}, nil),
 		left: prometheus.NewDesc("tgtrunk_stranger_budget_left",
 			"Strangers that the account may call now; +Inf: any number.", []string{"account"}, nil),
 		devices: prometheus.NewDesc("tgtrunk_account_devices_ringing",
@@ -37,7 +40,7 @@ func newCollector(s Sources) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.live, c.up, c.left, c.devices, c.bans, c.retries, c.untold, c.lost} {
+	for _, d := range []*prometheus.Desc{c.live, c.up, c.calls, c.most, c.left, c.devices, c.bans, c.retries, c.untold, c.lost} {
 		out <- d
 	}
 }
@@ -71,6 +74,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			left = math.Inf(1)
 		}
 		gauge(c.up, up, a.Name)
+		most := float64(a.Most)
+		if a.Most == 0 {
+			most = math.Inf(1)
+		}
+		gauge(c.calls, float64(a.Calls), a.Name)
+		gauge(c.most, most, a.Name)
 		gauge(c.left, left, a.Name)
 		if a.Ringing >= 0 {
 			gauge(c.devices, float64(a.Ringing), a.Name)

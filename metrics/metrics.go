@@ -26,6 +26,8 @@ const (
 type Account struct {
 	Name    string
 	Up      bool
+	Calls   int               // that live
+	Most    int               // that may live; 0: any number
 	Left    int               // strangers that may be called now; -1: any number
 	Ringing int               // other devices where its calls ring; -1: not known
 	Bans    []Ban             // that have not passed

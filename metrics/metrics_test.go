@@ -62,7 +62,7 @@ func TestFigures(t *testing.T) {
 		Calls: func() int { return 3 },
 		Accounts: func() []Account {
 			return []Account{
-				{Name: "sales", Up: true, Left: 7, Ringing: 2, Retries: map[string]uint64{"phone.requestCall": 2}, Bans: []Ban{
+				{Name: "sales", Up: true, Calls: 2, Most: 10, Left: 7, Ringing: 2, Retries: map[string]uint64{"phone.requestCall": 2}, Bans: []Ban{
 					{Why: "peer flood", Until: time.Now().Add(time.Hour)}, {Why: "flood wait", Method: "m", Until: time.Now().Add(-time.Second)},
 				}},
 				{Name: "support", Left: -1, Ringing: -1},
@@ -88,6 +88,8 @@ func TestFigures(t *testing.T) {
 		`tgtrunk_calls_total{from="office",reason="BUDGET",result="failed"} 2`,
 		`tgtrunk_calls_live 3`, `tgtrunk_reach_seconds_count 1`, `tgtrunk_reach_seconds_sum 1.5`,
 		`tgtrunk_account_up{account="sales"} 1`, `tgtrunk_account_up{account="support"} 0`,
+		`tgtrunk_account_calls{account="sales"} 2`, `tgtrunk_account_calls_max{account="sales"} 10`,
+		`tgtrunk_account_calls_max{account="support"} +Inf`,
 		`tgtrunk_stranger_budget_left{account="sales"} 7`, `tgtrunk_stranger_budget_left{account="support"} +Inf`,
 		`tgtrunk_account_devices_ringing{account="sales"} 2`,
 		`tgtrunk_ban_remaining_seconds{account="sales",method="",why="peer flood"} 359`,

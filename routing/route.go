@@ -55,6 +55,23 @@ func (t *Table) Route(q Request) (Plan, error) {
 	return Plan{}, &NoRouteError{Trunk: q.Trunk}
 }
 
+// Reads returns the text in which Route looks for a number: what was dialled, without what the call's rule strips. It is ""
+// where nothing is read: no rule takes the call, or the rule says itself whom to call. Request.Remembered is of this text.
+func (t *Table) Reads(q Request) string {
+	for _, r := range t.rules[q.Trunk] {
+		if !r.matches(q) {
+			continue
+		}
+		for i, target := range r.Targets {
+			if t.kinds[target.Trunk] == Account && r.fixed[i].Kind == 0 {
+				return r.Match.stripped(q.Dialled)
+			}
+		}
+		return ""
+	}
+	return ""
+}
+
 func (r rule) matches(q Request) bool {
 	return r.Match.takes(q.Dialled) && r.takesFacts(q) && r.takesCaller(q.Caller)
 }

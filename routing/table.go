@@ -31,6 +31,7 @@ func (k TrunkKind) String() string {
 // Config is what a Table is built from.
 type Config struct {
 	Trunks map[string]TrunkKind // every trunk by its name
+	Lines  map[string]int       // of the trunks in the configuration file, for warnings; nil where there is none
 	Rules  []Rule               // in the order in which they are tried
 }
 
@@ -120,6 +121,7 @@ func NewTable(c Config) (*Table, error) {
 		return nil, errors.Join(errs...)
 	}
 	t.warnCallback()
+	t.warnUnrouted(c.Lines)
 	return t, nil
 }
 

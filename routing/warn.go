@@ -3,6 +3,7 @@ package routing
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,6 +98,16 @@ func (t *Table) warnCallback() {
 						r.Name, target.Trunk, shown.template, text)})
 				}
 			}
+		}
+	}
+}
+
+// warnUnrouted adds a warning for every account whose incoming calls no rule takes.
+func (t *Table) warnUnrouted(lines map[string]int) {
+	for _, name := range slices.Sorted(maps.Keys(t.kinds)) {
+		if t.kinds[name] == Account && len(t.rules[name]) == 0 {
+			t.addWarning(Warning{Line: lines[name], Text: fmt.Sprintf(
+				"no route has from: %s: calls to this account are left to its other devices", name)})
 		}
 	}
 }

@@ -41,6 +41,8 @@ type Account struct {
 	legs  legs
 	login chan struct{} // holds a token when Login has succeeded
 
+	unrouted unrouted
+
 	heldBy string // the other holder that was reported last; Run only
 }
 
@@ -61,20 +63,26 @@ type legs struct {
 	running sync.WaitGroup
 }
 
-// run lets a leg's goroutine go; false after stop.
-func (s *legs) run(leg func()) bool {
+// run lets a leg's goroutine go. It fails with ErrOffline after stop, and with ErrFull where so many legs live already;
+// most is 0 for any number.
+func (s *legs) run(most int, leg func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped {
-		return false
+	switch {
+	case s.stopped:
+		return ErrOffline
+	case s.full(most):
+		return ErrFull
 	}
 	s.live.Add(1)
 	s.running.Go(func() {
 		defer s.live.Add(-1)
 		leg()
 	})
-	return true
+	return nil
 }
+
+func (s *legs) full(most int) bool { return most > 0 && s.live.Load() >= int64(most) }
 
 // stop takes no more legs and waits for those that there are.
 func (s *legs) stop() {
@@ -111,6 +119,7 @@ func New(o Options) (*Account, error) {
 		linked: linked{newDevice: make(chan struct{}, 1)},
 		legs:   legs{born: strings.ToLower(rand.Text()[:8])},
 	}
+	a.peers.lookups = o.Lookups
 	a.desk = newDesk(a, o.Chat)
 	a.setHealth(ErrOffline)
 	return a, nil
@@ -213,11 +222,15 @@ func (a *Account) awaitLogin(ctx context.Context, why error) {
 	}
 }
 
+// Calls returns how many calls live on the account, and how many may; 0 for any number.
+func (a *Account) Calls() (live, most int) { return int(a.legs.live.Load()), a.opts.Calls.Most }
+
 // Dial implements bridge.Trunk.
 func (a *Account) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	l := a.newLeg()
-	if !a.legs.run(func() { l.dial(ctx, t) }) {
-		l.fail(verdict(bridge.AccountDown, ErrOffline))
+	if err := a.legs.run(a.opts.Calls.Most, func() { l.dial(ctx, t) }); err != nil {
+		l.pass(l.whoCalls(Peer{}))
+		l.fail(err)
 	}
 	return l
 }

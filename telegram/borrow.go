@@ -31,7 +31,7 @@ func (s *peers) borrow(ctx context.Context, id int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeIn)
 	defer cancel()
 	if _, err := s.keep.store.Put(ctx, key, []byte("imported"), store.Put{TTL: borrowedFor}); err != nil {
-		s.log.Warn("an imported contact may stay in the address book", "user", id, "error", err)
+		s.log.Warn("an imported contact may stay in the address book", "user", masked(id), "error", err)
 	}
 	s.setBorrowed(id, true)
 }
@@ -47,6 +47,7 @@ func (s *peers) setBorrowed(id int64, on bool) {
 	if p, ok := s.known[id]; ok && p.Contact {
 		p.Contact = false
 		s.set(p)
+		s.touch(p)
 	}
 }
 
@@ -61,17 +62,17 @@ func (s *session) returnContact(ctx context.Context, id int64) {
 		return
 	}
 	if _, err := s.api.ContactsDeleteContacts(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Warn("imported contact could not be removed, the next start tries again", "user", id, "error", err)
+		s.log.Warn("imported contact could not be removed, the next start tries again", "user", masked(id), "error", err)
 		return
 	}
 	err := s.peers.keep.store.Delete(ctx, s.peers.borrowedKey(strconv.FormatInt(id, 10)))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		s.log.Debug("imported contact will be removed twice", "user", id, "error", err)
+		s.log.Debug("imported contact will be removed twice", "user", masked(id), "error", err)
 	}
 	s.peers.setBorrowed(id, false)
 	// A contact has the name that it was imported with; now the user has its own again.
 	if _, err := s.api.UsersGetUsers(ctx, []tg.InputUserClass{p.input()}); err != nil {
-		s.log.Debug("user's own name is unknown", "user", id, "error", err)
+		s.log.Debug("user's own name is unknown", "user", masked(id), "error", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/store"
 	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
@@ -229,19 +230,19 @@ func (s *slip) write(ctx context.Context, v any) error {
 func (d *desk) say(ctx context.Context, t *turn, p Peer, text string) int {
 	id, err := t.send(ctx, p, text)
 	if err != nil && ctx.Err() == nil {
-		d.account.log.Warn("message could not be sent", "user", p.ID, "error", err)
+		d.account.log.Warn("message could not be sent", "user", masked(p.ID), "error", err)
 	}
 	return id
 }
 
 // call calls a person who has asked for it, unless there is a call with that person already.
 func (d *desk) call(t *turn, p Peer, c chat.Call) {
-	log := d.account.log.With("user", p.ID, "why", string(c.Why))
+	log := d.account.log.With("user", masked(p.ID), "why", string(c.Why))
 	if d.busy(p.ID) {
 		log.Info("call asked for by message left out: there is one already")
 		return
 	}
-	log.Info("call asked for by message", "extension", c.Place.Extension)
+	log.Info("call asked for by message", "extension", bridge.Mask(c.Place.Extension))
 	t.offer(d.account.newLeg(), p, c)
 }
 

@@ -17,6 +17,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.outgoing = true
 	s := l.account.live.Load()
 	if s == nil {
+		l.pass(l.whoCalls(Peer{}))
 		err := l.account.Health()
 		if err == nil {
 			err = ErrOffline // it went down this very moment
@@ -32,6 +33,8 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.with, l.caller = p, &caller
 	if err == nil {
 		err = l.admit(asking, s, p)
+	} else {
+		l.pass(l.whoCalls(p))
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -66,19 +69,33 @@ func (l *leg) toCall(p Peer) guard.Callee {
 	return c
 }
 
+// Variables that say, after a call to a Telegram user, who has called whom: of several accounts and numbers the last that
+// was tried.
+const (
+	varSession = "TGTRUNK_SESSION" // the account's name
+	varPeer    = "TGTRUNK_PEER"    // the user-id; empty where it has not been found
+)
+
+func (l *leg) whoCalls(p Peer) bridge.Facts {
+	facts := map[string]string{varSession: l.account.opts.Name, varPeer: ""}
+	if p.ID != 0 {
+		facts[varPeer] = strconv.FormatInt(p.ID, 10)
+	}
+	return bridge.Facts{Variables: facts}
+}
+
 // admit asks the guard whether the peer may be called, and tells the other side what is known before the call is placed.
 func (l *leg) admit(ctx context.Context, s *session, p Peer) error {
 	left, err := l.account.guard.Admit(ctx, l.toCall(p))
-	facts := map[string]string{}
+	told := l.whoCalls(p)
+	facts := told.Variables
 	if seen, ok := s.peers.presence(p.ID); ok {
 		maps.Copy(facts, seen.facts(s.config.now()))
 	}
 	if left >= 0 {
 		facts[varBudgetLeft] = strconv.Itoa(left)
 	}
-	if len(facts) > 0 {
-		l.pass(bridge.Facts{Variables: facts})
-	}
+	l.pass(told)
 	return err
 }
 

@@ -23,6 +23,7 @@ var (
 	ErrNotUser  = errors.New("number belongs to no person") // a bot, a channel, a deleted account
 	ErrSelf     = errors.New("account cannot call itself")
 	ErrNumber   = errors.New("number has no form")
+	ErrFull     = errors.New("account has as many calls as it may")
 	ErrOffline  = errors.New("account is not connected")
 )
 
@@ -87,6 +88,8 @@ func judge(err error) *Error {
 		return known
 	case errors.As(err, &call):
 		return &Error{cause: bridge.CauseOf(reasonOf(call.Kind)).WithRetryAfter(call.Wait), err: err}
+	case errors.Is(err, ErrFull):
+		return verdict(bridge.Congestion, err)
 	case errors.Is(err, ErrLoggedOut), errors.Is(err, ErrOffline):
 		return verdict(bridge.AccountDown, err)
 	}

@@ -177,7 +177,7 @@ func TestPeerFlood(t *testing.T) {
 	}
 	g.control.LimitStrangers(trunk, true)
 	g.met(alice, "alice_a")
-	g.fails(byName("bob_b"), bridge.PeerFlood, 0, 24*time.Hour)
+	g.fails(byName("bob_b"), bridge.PeerFlood, 23*time.Hour, 24*time.Hour)
 	asked := g.control.Queries(trunk, "phone.requestCall")
 	g.fails(byName("bob_b"), bridge.PeerFlood, 23*time.Hour, 24*time.Hour)
 	g.rings(byName("alice_a"))

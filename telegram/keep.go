@@ -38,9 +38,15 @@ func (k keep) put(ctx context.Context, key string, value []byte, ttl time.Durati
 	return err
 }
 
+// kept is a value to be written.
+type kept struct {
+	value []byte
+	ttl   time.Duration // 0: for good
+}
+
 // putAll writes values of the account's by key, in as few updates as it can: each is done whole or not at all. It says
 // which keys are written.
-func (k keep) putAll(ctx context.Context, values map[string][]byte) (written []string, err error) {
+func (k keep) putAll(ctx context.Context, values map[string]kept) (written []string, err error) {
 	for keys := range slices.Chunk(slices.Sorted(maps.Keys(values)), store.MaxChanges) {
 		lease := k.under.Load()
 		if lease == nil {
@@ -48,7 +54,8 @@ func (k keep) putAll(ctx context.Context, values map[string][]byte) (written []s
 		}
 		changes := make([]store.Change, len(keys))
 		for i, key := range keys {
-			changes[i] = store.Change{Key: key, Value: values[key], How: store.Put{Under: lease}}
+			v := values[key]
+			changes[i] = store.Change{Key: key, Value: v.value, How: store.Put{TTL: v.ttl, Under: lease}}
 		}
 		if _, err := k.store.Update(ctx, changes); err != nil {
 			return written, err

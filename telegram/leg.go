@@ -24,6 +24,7 @@ type leg struct {
 	hung    chan struct{}     // closed by the first Hangup
 	holds   chan struct{}     // Hold was called
 
+	interest
 	keys keys // digits by chat
 	party
 
@@ -63,15 +64,16 @@ const (
 
 func newLeg(a *Account, id string) *leg {
 	return &leg{
-		stage:   stage{report: bridge.Report{Kind: bridge.Telegram}},
-		account: a,
-		id:      id,
-		log:     a.log.With("leg", id),
-		events:  make(chan bridge.Event, legRoom+keyRoom),
-		answer:  make(chan struct{}),
-		hung:    make(chan struct{}),
-		holds:   make(chan struct{}, 1),
-		keys:    keys{typed: make(chan struct{}, 1)},
+		stage:    stage{report: bridge.Report{Kind: bridge.Telegram}},
+		account:  a,
+		id:       id,
+		log:      a.log.With("leg", id),
+		events:   make(chan bridge.Event, legRoom+keyRoom),
+		answer:   make(chan struct{}),
+		hung:     make(chan struct{}),
+		holds:    make(chan struct{}, 1),
+		interest: interest{taken: make(chan struct{})},
+		keys:     keys{typed: make(chan struct{}, 1)},
 	}
 }
 
@@ -167,7 +169,7 @@ func (l *leg) fail(err error) {
 		l.end(c, nil)
 		return
 	}
-	e := judge(err)
+	e := l.account.judge(err)
 	l.end(e.Cause(), e)
 }
 
@@ -205,9 +207,9 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 	limit := time.NewTimer(time.Hour)
 	limit.Stop()
 	defer limit.Stop()
-	hung, answer, gone := l.hung, l.answer, ctx.Done()
+	hung, answer, taken, gone := l.hung, l.answer, l.taken, ctx.Done()
 	if l.outgoing {
-		answer = nil
+		answer, taken = nil, nil
 	}
 	for {
 		select {
@@ -220,6 +222,9 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-answer:
 			answer = nil
 			c.Accept()
+		case <-taken:
+			taken = nil
+			c.Taken()
 		case <-l.holds:
 			c.SetMuted(l.onHold())
 		case <-l.keys.typed:
@@ -227,7 +232,7 @@ func (l *leg) follow(ctx context.Context, c *calls.Call) calls.Ended {
 		case <-hung:
 			hung = nil
 			want, _ := l.wanted()
-			c.Discard(l.discardReason(want))
+			l.drop(c, want)
 		case <-gone:
 			gone = nil
 			l.Hangup(bridge.CauseOf(bridge.Cancelled))

@@ -245,6 +245,7 @@ func TestTelegramsLimits(t *testing.T) {
 	})
 	t.Run("they change", func(t *testing.T) {
 		w, o := openIn(t, nil, func(o *telegram.Options) { o.Calls.Limits.ReachedIn = long })
+		w.listening() // to the update that says so
 		w.control.SetClientConfig(cloud.ClientConfig{ReceiveMs: 1000, RingMs: 90000, ConnectMs: 30000, PacketMs: 10000, Expires: time.Hour})
 		eventually(t, func() error { // once the account has asked again
 			began := time.Now()

@@ -114,8 +114,10 @@ func (a *Account) callOut(ctx context.Context, s *session, accept func(bridge.Of
 		l.offer = func() { accept(a.offerOf(l, p, c)) }
 		l.with, l.outgoing = p, true
 		a.desk.join(l) // before the next message of the same person is read
-		if !a.legs.run(func() { l.callOut(ctx, s, c) }) {
+		if err := a.legs.run(a.opts.Calls.Most, func() { l.callOut(ctx, s, c) }); err != nil {
 			a.desk.leave(l)
+			l.log.Info("call asked for by message is not made", "error", err)
+			a.desk.tell(p, func(p chat.Person, s chat.State, now time.Time) []chat.Action { return a.desk.rules.Failed(p, s, now) })
 		}
 	}
 }

@@ -56,6 +56,19 @@ func (l *Limits) setDefaults() {
 // patienceOfCallers is how long an official app waits for a call that no device has reported as received.
 const patienceOfCallers = 20 * time.Second
 
+// Lookups says how long the answers to questions are remembered. Telegram limits some of them to a few hundred a day.
+type Lookups struct {
+	Found    time.Duration // whose a username or a phone number is: usernames move; default 24 h
+	Missing  time.Duration // that nobody has one: somebody may join Telegram; default 24 h
+	NoDialog time.Duration // that the account has no way to a user-id; default 1 h
+}
+
+func (l *Lookups) setDefaults() {
+	setDefault(&l.Found, 24*time.Hour)
+	setDefault(&l.Missing, 24*time.Hour)
+	setDefault(&l.NoDialog, time.Hour)
+}
+
 // Calls is how an account takes and places calls.
 type Calls struct {
 	Mode      CallMode        // default Multi
@@ -63,6 +76,7 @@ type Calls struct {
 	Prefer    voip.Preference // codec; default PreferAuto
 	PBX       media.Codec     // what the PBX side of a call speaks; 0: not known, taken for something else than G.711
 	Reference bool            // offers library versions 10.0.0 and 11.0.0 besides, and takes them
+	Most      int             // at once, incoming and outgoing; 0: any number
 	Limits    Limits          //
 }
 
@@ -74,6 +88,9 @@ func (c *Calls) check() (errs []error) {
 	setDefault(&c.P2P, P2PAuto)
 	if c.P2P != P2PAuto && c.P2P != P2PNever {
 		errs = append(errs, fmt.Errorf("p2p mode %q is neither %q nor %q", c.P2P, P2PAuto, P2PNever))
+	}
+	if c.Most < 0 {
+		errs = append(errs, fmt.Errorf("at most %d calls", c.Most))
 	}
 	c.Limits.setDefaults()
 	if c.Limits.AnswerWithin >= patienceOfCallers {
@@ -98,6 +115,7 @@ type Options struct {
 	Guard    *guard.Limits // protect the account; nil: guard.Defaults
 	Chat     *chat.Desk    // answers who writes to the account, and tells people of calls; nil: nothing is read or written
 	Privacy  PrivacyPreset // default PrivacyKeep
+	Lookups  Lookups       // how long answers are remembered
 	NoImport bool          // never look a phone number up by importing it as a contact for a moment
 }
 
@@ -140,6 +158,7 @@ func (o Options) withDefaults() (Options, error) {
 		limits := guard.Defaults()
 		o.Guard = &limits
 	}
+	o.Lookups.setDefaults()
 	setDefault(&o.Server.DC, 2)
 	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.Device.Model, "tgtrunk")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gotd/td/tg"
 
+	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/store"
 )
@@ -61,13 +62,17 @@ func (p Peer) facts() map[string]string {
 	return facts
 }
 
+// masked is a user-id as the log shows it.
+func masked(id int64) string { return bridge.Mask(strconv.FormatInt(id, 10)) }
+
 func (p Peer) input() *tg.InputUser { return &tg.InputUser{UserID: p.ID, AccessHash: p.AccessHash} }
 
-// peers is what the account knows of users. Access hashes are good for this account only and for ever, so a hash that
-// was seen once is kept: it is what allows a call by user id.
+// peers is what the account knows of users. Access hashes are good for this account only and for ever, so a hash is kept
+// as long as its user matters: it is what allows a call by user id.
 type peers struct {
-	keep keep
-	log  *slog.Logger
+	keep    keep
+	log     *slog.Logger
+	lookups Lookups
 
 	mu    sync.Mutex
 	self  int64
@@ -76,18 +81,24 @@ type peers struct {
 	seen  map[int64]presence
 	wet   map[int64]bool // not flushed
 
+	fading
 	borrowed map[int64]bool // contacts only for a moment, see borrow
 }
 
 func newPeers(k keep, log *slog.Logger) *peers {
-	return &peers{keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{}, borrowed: map[int64]bool{}, wet: map[int64]bool{}}
+	s := &peers{
+		keep: k, log: log, known: map[int64]Peer{}, index: map[string]int64{}, seen: map[int64]presence{},
+		borrowed: map[int64]bool{}, wet: map[int64]bool{}, fading: fading{until: map[int64]time.Time{}},
+	}
+	s.lookups.setDefaults()
+	return s
 }
 
 func (s *peers) prefix(self int64) string { return s.keep.key(fmt.Sprintf("%d/peer/", self)) }
 
 // load reads what was known when the account was last here.
 func (s *peers) load(ctx context.Context, self int64) error {
-	known := map[int64]Peer{}
+	known, until := map[int64]Peer{}, map[int64]time.Time{}
 	err := s.keep.store.Scan(ctx, s.prefix(self), func(e store.Entry) error {
 		var p Peer
 		if err := json.Unmarshal(e.Value, &p); err != nil || p.ID == 0 {
@@ -95,6 +106,9 @@ func (s *peers) load(ctx context.Context, self int64) error {
 			return nil
 		}
 		known[p.ID] = p
+		if p.passing() && p.ID != self {
+			until[p.ID] = e.Expires // zero: written before users could pass
+		}
 		return nil
 	})
 	if err != nil {
@@ -107,12 +121,16 @@ func (s *peers) load(ctx context.Context, self int64) error {
 			p := s.known[id]
 			p.Met = p.Met || known[id].Met
 			known[id] = p
+			until[id] = s.until[id]
 		}
 	} else {
 		s.wet, s.seen, s.borrowed = map[int64]bool{}, map[int64]presence{}, map[int64]bool{}
 	}
-	s.self, s.known, s.index = self, known, map[string]int64{}
+	s.self, s.known, s.index, s.until = self, known, map[string]int64{}, until
 	for _, p := range known {
+		if until[p.ID].IsZero() {
+			s.touch(p)
+		}
 		for _, key := range p.indexKeys() {
 			s.index[key] = p.ID
 		}
@@ -180,20 +198,21 @@ func (s *peers) find(n routing.Number) (Peer, bool) {
 // flush writes what has changed, many at once; what fails is written the next time.
 func (s *peers) flush(ctx context.Context) error {
 	s.mu.Lock()
-	values, ids := make(map[string][]byte, len(s.wet)), make(map[string]int64, len(s.wet))
-	prefix := s.prefix(s.self)
+	values, ids := make(map[string]kept, len(s.wet)), make(map[string]int64, len(s.wet))
+	self, prefix := s.self, s.prefix(s.self)
 	for id := range s.wet {
-		raw, err := json.Marshal(s.known[id])
+		p := s.known[id]
+		raw, err := json.Marshal(p)
 		if err != nil { // nothing in a Peer can fail
 			s.log.Error("a peer cannot be kept", "user", id, "error", err)
 			continue
 		}
 		key := prefix + strconv.FormatInt(id, 10)
-		values[key], ids[key] = raw, id
+		values[key], ids[key] = kept{raw, s.lifetime(p)}, id
 	}
-	self := s.self
 	s.wet = map[int64]bool{}
 	s.mu.Unlock()
+	s.tidy()
 	written, err := s.keep.putAll(ctx, values)
 	if err == nil {
 		return nil
@@ -203,8 +222,8 @@ func (s *peers) flush(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.self == self {
-		for _, id := range ids {
+	for _, id := range ids {
+		if _, known := s.known[id]; known && s.self == self {
 			s.wet[id] = true
 		}
 	}
@@ -226,6 +245,7 @@ func (s *peers) remember(users []tg.UserClass) {
 		if p != old {
 			s.set(p)
 		}
+		s.touch(p)
 		if !user.Min {
 			s.lookLocked(user.ID, user.Status)
 		}
@@ -286,6 +306,7 @@ func (s *peers) meet(id int64) {
 	if p := s.known[id]; s.self != 0 && id != s.self && !p.Met {
 		p.ID, p.Met = id, true
 		s.set(p)
+		s.touch(p)
 	}
 }
 
@@ -363,14 +384,19 @@ func (s *peers) lookUp(ctx context.Context, what string) (int64, bool) {
 	return n.ID, true
 }
 
+// learn remembers whose a username or a phone number is; id 0 for nobody's.
 func (s *peers) learn(ctx context.Context, what string, id int64) {
+	ttl := s.lookups.Found
+	if id == 0 {
+		ttl = s.lookups.Missing
+	}
+	s.learnFor(ctx, what, id, ttl)
+}
+
+func (s *peers) learnFor(ctx context.Context, what string, id int64, ttl time.Duration) {
 	raw, err := json.Marshal(number{ID: id})
 	if err != nil {
 		return
-	}
-	ttl := foundFor
-	if id == 0 {
-		ttl = missingFor
 	}
 	ctx, cancel := context.WithTimeout(ctx, memoryIn)
 	defer cancel()

@@ -86,6 +86,20 @@ func refusedFor(r *guard.Refusal) bridge.Cause {
 	return bridge.CauseOf(reason).WithRetryAfter(r.Wait)
 }
 
+// judge is what a request or a call returned, with how long a ban lasts that has only just begun: Telegram does not say.
+func (a *Account) judge(err error) *Error {
+	e := judge(err)
+	if e.cause.Reason != bridge.PeerFlood || e.cause.RetryAfter > 0 {
+		return e
+	}
+	for _, ban := range a.guard.Status().Bans {
+		if ban.Why == guard.PeerFlood {
+			return &Error{cause: e.cause.WithRetryAfter(time.Until(ban.Until)), err: e.err}
+		}
+	}
+	return e
+}
+
 // Guard returns what the account must not do, and how many strangers it may still call.
 func (a *Account) Guard() guard.Status { return a.guard.Status() }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/gotd/td/tg"
@@ -14,8 +15,6 @@ import (
 )
 
 const (
-	foundFor       = 24 * time.Hour   // usernames move; resolving is limited to a few hundred a day
-	missingFor     = time.Hour        // somebody may join Telegram
 	resolveIn      = 15 * time.Second // for one number, all requests together
 	contactsEvery  = 10 * time.Minute // contacts.getContacts for user ids that nobody knows
 	importedNobody = "tgtrunk"        // first name of a contact that exists for a moment
@@ -98,6 +97,7 @@ func (s *session) resolve(ctx context.Context, n routing.Number) (Peer, error) {
 	case p.AccessHash == 0:
 		return Peer{}, verdict(bridge.NoDialog, ErrNoPeer)
 	}
+	s.peers.use(p.ID)
 	return p, nil
 }
 
@@ -108,6 +108,10 @@ func (s *session) byID(ctx context.Context, id int64) (Peer, error) {
 	}
 	if p, ok := s.peers.get(id); ok && p.AccessHash != 0 {
 		return p, nil
+	}
+	// Whoever becomes known meanwhile, by a message or as a contact, is found above.
+	if _, asked := s.peers.lookUp(ctx, idKey(id)); asked {
+		return Peer{}, verdict(bridge.NoDialog, ErrNoPeer)
 	}
 	if err := s.fetchContacts(ctx); err != nil {
 		return Peer{}, err
@@ -123,8 +127,12 @@ func (s *session) byID(ctx context.Context, id int64) (Peer, error) {
 	if p, ok := s.peers.get(id); ok && p.AccessHash != 0 {
 		return p, nil
 	}
+	s.peers.learnFor(ctx, idKey(id), 0, s.peers.lookups.NoDialog)
 	return Peer{}, verdict(bridge.NoDialog, ErrNoPeer)
 }
+
+// idKey is what it is remembered by that the account has no way to a user-id. It is no username and no phone number.
+func idKey(id int64) string { return "id" + strconv.FormatInt(id, 10) }
 
 // fetchContacts brings the account's contacts into memory, now and then.
 func (s *session) fetchContacts(ctx context.Context) error {
@@ -145,14 +153,16 @@ func (s *session) fetchContacts(ctx context.Context) error {
 func (s *session) byUsername(ctx context.Context, name string) (Peer, error) {
 	what := usernameKey(name)
 	p, known, err := s.remembered(ctx, what, ErrNotFound)
-	if err != nil {
-		return Peer{}, err
+	if err != nil { // nobody had it; somebody may have been met by it since
+		if p, known = s.peers.find(routing.Number{Kind: routing.Username, Username: name}); !known || p.AccessHash == 0 {
+			return Peer{}, err
+		}
 	}
 	if known {
 		if p = s.refresh(ctx, p); p.called(name) {
 			return p, nil
 		}
-		s.log.Info("username has moved, asking for its owner", "user", p.ID)
+		s.log.Info("username has moved, asking for its owner", "user", masked(p.ID))
 	}
 	id, err := s.askUsername(ctx, name)
 	return s.learned(ctx, what, id, err)
@@ -164,7 +174,7 @@ func (s *session) byPhone(ctx context.Context, phone string) (Peer, error) {
 		if p = s.refresh(ctx, p); p.Phone == phone {
 			return p, nil // it is visible to the account
 		}
-		s.log.Info("phone number is not the user's any more, asking for its owner", "user", p.ID)
+		s.log.Info("phone number is not the user's any more, asking for its owner", "user", masked(p.ID))
 	}
 	p, known, err := s.remembered(ctx, phone, ErrNoNumber)
 	if err != nil {

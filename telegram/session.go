@@ -199,7 +199,7 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 func (m CallMode) received() calls.ReceivedMode {
 	switch m {
 	case Single:
-		return calls.ReceivedAtOnce
+		return calls.ReceivedOnceTaken
 	case Auto:
 		return calls.ReceivedLate
 	}
@@ -225,7 +225,12 @@ func (s *session) take(m CallMode) (leave func(), ok bool) {
 
 // incoming takes a call of somebody else's.
 func (a *Account) incoming(s *session, c *calls.Call, accept func(bridge.Offer)) {
-	if !a.legs.run(func() { a.admit(s, c, accept) }) {
+	err := a.legs.run(a.opts.Calls.Most, func() { a.admit(s, c, accept) })
+	switch {
+	case errors.Is(err, ErrFull):
+		a.log.Info("refused an incoming call: the account has as many calls as it may", "max_calls", a.opts.Calls.Most)
+		c.Discard(calls.Busy)
+	case err != nil:
 		c.Discard(calls.Ordinary) // the line has been taken down already
 	}
 }

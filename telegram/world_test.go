@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -233,6 +234,8 @@ type office struct {
 	t      testing.TB
 	offers chan bridge.Offer
 	stop   func()
+
+	unwanted atomic.Bool // no route takes the account's calls
 }
 
 // run lets the account run and waits until it is up.
@@ -246,7 +249,12 @@ func (w *world) run(a *telegram.Account) *office {
 func (w *world) start(a *telegram.Account) *office {
 	o := &office{Account: a, t: w.t, offers: make(chan bridge.Offer, 8)}
 	o.stop = w.background("account", func(ctx context.Context) error {
-		return a.Run(ctx, func(offer bridge.Offer) { o.offers <- offer })
+		return a.Run(ctx, func(offer bridge.Offer) {
+			if t, ok := offer.Leg.(bridge.Taker); ok && !o.unwanted.Load() {
+				t.Taken()
+			}
+			o.offers <- offer
+		})
 	})
 	return o
 }

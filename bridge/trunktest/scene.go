@@ -68,6 +68,9 @@ func (s *scene) run() {
 	s.stop = stop
 	go func() {
 		s.ran <- s.Trunk().Run(ctx, func(o bridge.Offer) {
+			if t, ok := o.Leg.(bridge.Taker); ok {
+				t.Taken() // as of a call that has a route
+			}
 			select {
 			case s.offers <- o:
 			default:

@@ -39,7 +39,7 @@ telegram:
 guard: {strangers: {per_day: 6, warm_up: 0, gap: 0s, declines: {count: 0}}}
 accounts:
 {{- range .Accounts}}
-  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}", reached_in: {{$.ReachedIn}}}
+  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}", reached_in: {{$.ReachedIn}}, max_calls: 1000}
 {{- end}}
 pbx:
   - name: office

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +150,10 @@ func TestGateway(t *testing.T) {
 	s.Cloud.Control().FloodNext(second.User.ID, "phone.requestCall", 3600)
 	for i, want := range [][]string{{"second", "company"}, {"company"}} {
 		who := []string{"carol", "dora"}[i]
-		_, record := outgoing(ctx, t, s, who, person(who).Username, lab.CallOptions{FromNumber: "203"})
+		told, record := outgoing(ctx, t, s, who, person(who).Username, lab.CallOptions{FromNumber: "203"})
+		if told.Session != "company" || told.Peer != strconv.FormatInt(person(who).ID, 10) {
+			t.Errorf("the dialplan is told that %q has called %q", told.Session, told.Peer)
+		}
 		var tried []string
 		for _, attempt := range record.Attempts {
 			tried = append(tried, attempt.Trunk)

@@ -80,6 +80,7 @@ func accountFigures(trunks []bridge.Trunk) []metrics.Account {
 		}
 		status := a.Guard()
 		figure := metrics.Account{Name: a.Name(), Up: a.Health() == nil, Left: status.Left, Ringing: a.Ringing(), Retries: status.Retries}
+		figure.Calls, figure.Most = a.Calls()
 		for _, b := range status.Bans {
 			figure.Bans = append(figure.Bans, metrics.Ban{Why: b.Why.String(), Method: b.Method, Until: b.Until})
 		}

@@ -61,7 +61,7 @@ func runRouteTest(c *cobra.Command, flags routeFlags, dialled string) error {
 		return err
 	}
 	if q.Dialled != "" {
-		if q.Remembered, err = recalled(c.Context(), cfg, q); err != nil {
+		if q.Remembered, err = recalled(c.Context(), cfg, q.Trunk, cfg.Table.Reads(q)); err != nil {
 			fmt.Fprintln(c.ErrOrStderr(), "number memory is left out:", err)
 		}
 	}
@@ -107,7 +107,7 @@ func (f routeFlags) request(table *routing.Table, dialled string) (routing.Reque
 }
 
 // recalled returns what the number memory says of what was dialled; nothing where there is no store yet.
-func recalled(ctx context.Context, cfg *config.Config, q routing.Request) ([]routing.Presented, error) {
+func recalled(ctx context.Context, cfg *config.Config, trunk, text string) ([]routing.Presented, error) {
 	keep, err := openStoreToRead(ctx, cfg)
 	if errors.Is(err, errNoStore) {
 		return nil, nil
@@ -116,7 +116,7 @@ func recalled(ctx context.Context, cfg *config.Config, q routing.Request) ([]rou
 		return nil, err
 	}
 	defer func() { _ = keep.Close() }() // nothing was written
-	return memory.New(memory.Options{Store: keep}).Recall(ctx, q.Trunk, q.Dialled), nil
+	return memory.New(memory.Options{Store: keep}).Recall(ctx, trunk, text), nil
 }
 
 func printPlan(w io.Writer, table *routing.Table, plan routing.Plan) error {

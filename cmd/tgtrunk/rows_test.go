@@ -29,7 +29,7 @@ telegram:
 guard: {strangers: {per_day: 2, warm_up: 0, gap: 0s, declines: {count: 0}}}
 accounts:
 {{- range .Accounts}}
-  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}", reached_in: {{$.ReachedIn}}}
+  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}", reached_in: {{$.ReachedIn}}, max_calls: 1000}
 {{- end}}
 pbx:
   - name: office
@@ -99,7 +99,7 @@ var rowsAlone = []row{
 	{name: "Telegram wants the account to wait", caller: "901", who: "alice", sip: 503, q850: 42, status: "CONGESTION", reason: bridge.Flood,
 		retry: 3600, late: 2, begin: control(func(c *cloud.Control) { c.FloodNext(5_000_901, "phone.requestCall", 3600) })},
 	{name: "it goes on waiting", caller: "901", who: "alice", sip: 503, q850: 42, status: "CONGESTION", reason: bridge.Flood, retry: 3600, late: 60},
-	{name: "Telegram limits the account", caller: "902", who: "alice", sip: 503, q850: 42, status: "CONGESTION", reason: bridge.PeerFlood,
+	{name: "Telegram limits the account", caller: "902", who: "alice", sip: 503, q850: 42, status: "CONGESTION", reason: bridge.PeerFlood, retry: aDay, late: 60,
 		begin: control(func(c *cloud.Control) { c.LimitStrangers(5_000_902, true) })},
 	{name: "it is still limited", caller: "902", who: "bob", sip: 503, q850: 42, status: "CONGESTION", reason: bridge.PeerFlood, retry: aDay, late: 60},
 	{name: "a first stranger", caller: "903", who: "dora", does: declines, sip: 486, q850: 17, status: "BUSY", reason: bridge.Busy},

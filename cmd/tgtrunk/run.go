@@ -182,11 +182,12 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep, Lease: cfg.Store.Lease,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls: telegram.Calls{
-			Mode: telegram.CallMode(a.Calls), P2P: telegram.P2PMode(a.P2P), Reference: a.Reference,
+			Mode: telegram.CallMode(a.Calls), Most: a.MaxCalls, P2P: telegram.P2PMode(a.P2P), Reference: a.Reference,
 			Prefer: prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
+		Lookups: telegram.Lookups{Found: cfg.Lookups.FoundFor, Missing: cfg.Lookups.MissingFor, NoDialog: cfg.Lookups.NoDialogFor},
 		Guard:   guardLimits(a.Guard.Guard), NoImport: !a.Guard.ImportContacts,
 		Net: sockets, Chat: desk, Log: log,
 	})

@@ -52,6 +52,7 @@ accounts:
     api_hash: "00000000000000000000000000000000"
     phone: "{{.User.Phone}}"
     calls: multi
+    max_calls: 1000
     reached_in: {{$.ReachedIn}}
 {{- with $.Chat}}
     chat: {{.}}

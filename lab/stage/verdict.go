@@ -24,6 +24,8 @@ type Verdict struct {
 	BudgetLeft  string
 	Presence    string
 	PresenceAge string
+	Session     string // the account that has called
+	Peer        string // user-id of whom
 }
 
 const verdictMark = "tgtrunk-verdict|"
@@ -32,7 +34,7 @@ const verdictMark = "tgtrunk-verdict|"
 const Telling = `
 [telling]
 exten => s,1,Log(NOTICE,` + verdictMark + `${CHANNEL(pjsip,call-id)}|${TGTRUNK_LEG}|${TGTRUNK_STATUS}|${TGTRUNK_REASON}|` +
-	`${TGTRUNK_CAUSE}|${TGTRUNK_RETRY_AFTER}|${TGTRUNK_BUDGET_LEFT}|${TGTRUNK_PRESENCE}|${TGTRUNK_PRESENCE_AGE}|)
+	`${TGTRUNK_CAUSE}|${TGTRUNK_RETRY_AFTER}|${TGTRUNK_BUDGET_LEFT}|${TGTRUNK_PRESENCE}|${TGTRUNK_PRESENCE_AGE}|${TGTRUNK_SESSION}|${TGTRUNK_PEER}|)
  same => n,Return()
 `
 
@@ -45,10 +47,10 @@ func (s *Stage) Verdicts() ([]Verdict, error) {
 			return nil
 		}
 		f := strings.Split(told, "|")
-		if len(f) != 10 {
+		if len(f) != 12 {
 			return fmt.Errorf("read the verdict %q: %d fields", told, len(f))
 		}
-		all = append(all, Verdict{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8]})
+		all = append(all, Verdict{f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], f[10]})
 		return nil
 	})
 	return all, err

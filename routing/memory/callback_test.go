@@ -21,14 +21,14 @@ type service struct {
 	stop          func()
 }
 
-func start(t *testing.T, path string) *service {
+func start(t *testing.T, path string, out ...routing.Match) *service {
 	t.Helper()
+	rules := []routing.Rule{{Name: "in", From: "sales", Targets: []routing.RuleTarget{{Trunk: "office", Context: "in"}}}}
+	for _, match := range append(out, routing.Match{}) {
+		rules = append(rules, routing.Rule{From: "office", Line: len(rules), Match: match, Targets: []routing.RuleTarget{{Trunk: "sales"}}})
+	}
 	table, err := routing.NewTable(routing.Config{
-		Trunks: map[string]routing.TrunkKind{"office": routing.PBX, "sales": routing.Account},
-		Rules: []routing.Rule{
-			{Name: "in", From: "sales", Targets: []routing.RuleTarget{{Trunk: "office", Context: "in"}}},
-			{Name: "out", From: "office", Targets: []routing.RuleTarget{{Trunk: "sales"}}},
-		},
+		Trunks: map[string]routing.TrunkKind{"office": routing.PBX, "sales": routing.Account}, Rules: rules,
 	})
 	if err != nil {
 		t.Fatal(err)

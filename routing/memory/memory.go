@@ -74,7 +74,7 @@ func (m *Memory) Remember(ctx context.Context, link string, p routing.Presented)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if err := m.remember(ctx, link, p); err != nil {
-		m.o.Log.Warn("a shown number is not remembered", "trunk", link, "user", p.UserID, "error", err)
+		m.o.Log.Warn("a shown number is not remembered", "trunk", link, "error", err)
 	}
 }
 

@@ -96,6 +96,13 @@ func (c *Call) Events() <-chan Event { return c.events }
 // Accept takes an incoming call.
 func (c *Call) Accept() { c.mail.post(c.accept) }
 
+// Taken says that somebody wants an incoming call: with ReceivedOnceTaken its caller hears ringing from now on.
+func (c *Call) Taken() { c.mail.post(c.taken) }
+
+// Leave ends an incoming call for us only: Telegram is told nothing, and the account's other devices go on ringing. Once
+// the call has been accepted it is Discard.
+func (c *Call) Leave() { c.mail.post(c.leave) }
+
 // Discard ends the call, whatever its state; Ordinary picks the reason that fits the moment. The first end wins.
 func (c *Call) Discard(r Reason) { c.mail.post(func() { c.hangUp(r) }) }
 

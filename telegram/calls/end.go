@@ -57,6 +57,15 @@ func (c *Call) hangUp(r Reason) {
 	c.close(verdict{reason: r, discard: true})
 }
 
+// leave ends an offered call without a word to Telegram, for which a refusal by one device is one by all of them.
+func (c *Call) leave() {
+	if c.phase != offered {
+		c.hangUp(Ordinary)
+		return
+	}
+	c.close(verdict{reason: Ordinary})
+}
+
 // fail ends the call because it cannot go on. Before the callee has accepted, that is a missed call for its phone.
 func (c *Call) fail(err *Error) {
 	reason := Disconnect

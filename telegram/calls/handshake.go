@@ -144,8 +144,8 @@ func (c *Call) requested(p placed) {
 		c.fail(&Error{Kind: Failed, Err: fmt.Errorf("request call: unexpected answer %T", p.call)})
 		return
 	}
-	c.log = c.log.With("tg_call", c.id, "peer", c.Peer())
-	c.log.Debug("placed call")
+	c.log = c.log.With("tg_call", c.id)
+	c.log.Debug("placed call", "peer", c.Peer())
 	c.enter(waiting, c.line.reached())
 	c.emit(Requested{})
 	c.line.adopt(c, c.id)

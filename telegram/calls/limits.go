@@ -8,7 +8,7 @@ import "time"
 type Timeouts struct {
 	Receive time.Duration // outgoing: until a device has the call; incoming: until the caller has confirmed; default 20 s
 	Ring    time.Duration // until the call is accepted, from its reception on; default 90 s
-	Connect time.Duration // from the key to the first moment of media; default 30 s
+	Connect time.Duration // from the key to the peer's first signalling, and from there to the first media; default 30 s
 }
 
 func (t Timeouts) withDefaults() Timeouts {

@@ -287,7 +287,7 @@ func TestRelayOnly(t *testing.T) {
 // TestOutOfOrder: the end of a call comes before its beginning, as it does after a gap. Nobody is asked to answer it for
 // long, and Telegram is told nothing.
 func TestOutOfOrder(t *testing.T) {
-	for _, mode := range []ReceivedMode{ReceivedNever, ReceivedAtOnce, ReceivedLate} {
+	for _, mode := range []ReceivedMode{ReceivedNever, ReceivedAtOnce, ReceivedOnceTaken, ReceivedLate} {
 		bubble(t, func(t *testing.T, x *exchange) {
 			b := x.join(bob, func(o *Options) { o.Received = mode })
 			gone := &tg.PhoneCallDiscarded{ID: 5}

@@ -36,6 +36,8 @@ const (
 	ReceivedNever ReceivedMode = iota
 	// ReceivedAtOnce lets every caller hear ringing.
 	ReceivedAtOnce
+	// ReceivedOnceTaken is ReceivedAtOnce for calls that somebody wants (Call.Taken); of others nothing is said.
+	ReceivedOnceTaken
 	// ReceivedLate says nothing of a call that is accepted within two seconds. Of any other it is said when the account has
 	// no other call, and at the latest when Limits.Silent has passed and the caller would be lost.
 	ReceivedLate
@@ -227,9 +229,9 @@ func (l *Line) deliver(id int64, p parcel) {
 // admit makes a call of a phoneCallRequested, or returns nil where there is nothing to do for us: a call that is known
 // already (updates come twice after a gap), one of our own, or one whose caller has long given up.
 func (l *Line) admit(r *tg.PhoneCallRequested) *Call {
-	log := l.log.With("tg_call", r.ID, "peer", r.AdminID)
+	log := l.log.With("tg_call", r.ID)
 	if l.opts.Incoming == nil || r.AdminID == l.opts.Self || r.ParticipantID != l.opts.Self {
-		log.Debug("ignored call that is not for this account")
+		log.Debug("ignored call that is not for this account", "from", r.AdminID, "to", r.ParticipantID)
 		return nil
 	}
 	if age := l.opts.Now().Sub(time.Unix(int64(r.Date), 0)); age > l.timeouts().Ring {

@@ -28,6 +28,7 @@ type mediaState struct {
 	done    chan error // holds what Run returned
 	early   backlog    // signalling that came before the engine
 	dropped int        // signalling that found no room
+	heard   bool       // the peer's engine has sent something
 	since   time.Time  // of the first Established; zero until then
 	lost    bool       // Reconnecting has been told
 	muted   bool       // last MediaState told
@@ -60,6 +61,7 @@ func (c *Call) startMedia(u *tg.PhoneCall, version string) {
 	c.facts.engine.Store(&e)
 	go func() { c.media.done <- e.Run(ctx) }()
 	for _, p := range c.media.early.parcels {
+		c.media.heard = true
 		e.Receive(p.signal)
 	}
 	c.media.early = backlog{}
@@ -67,9 +69,14 @@ func (c *Call) startMedia(u *tg.PhoneCall, version string) {
 	c.enter(connecting, c.line.timeouts().Connect)
 }
 
-// signal takes a signalling packet; before the engine runs it is kept.
+// signal takes a signalling packet; before the engine runs it is kept. The first one begins the time to connect anew: a web
+// caller sends nothing until its user has allowed the microphone.
 func (c *Call) signal(packet []byte) {
 	if c.media.engine != nil {
+		if !c.media.heard && c.phase == connecting {
+			c.enter(connecting, c.line.timeouts().Connect)
+		}
+		c.media.heard = true
 		c.media.engine.Receive(packet)
 		return
 	}

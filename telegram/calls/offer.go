@@ -21,9 +21,13 @@ type alarm struct {
 
 // offer begins an incoming call.
 func (c *Call) offer() {
-	c.log.Debug("received call")
-	if c.line.opts.Received == ReceivedAtOnce {
+	c.log.Debug("received call", "peer", c.Peer())
+	switch c.line.opts.Received {
+	case ReceivedAtOnce:
 		c.ring()
+		return
+	case ReceivedOnceTaken: // whoever decides about it does so at once; the caller's own limit comes first
+		c.enter(offered, c.line.timeouts().Ring+ringGrace)
 		return
 	}
 	limit := c.line.silent()
@@ -34,6 +38,13 @@ func (c *Call) offer() {
 	if c.line.opts.Received == ReceivedLate {
 		c.alarm.quiet = now.Add(min(quiet, c.alarm.silent.Sub(now)))
 		c.enter(offered, time.Until(c.alarm.quiet))
+	}
+}
+
+// taken lets the caller hear ringing where that has waited for it.
+func (c *Call) taken() {
+	if c.phase == offered && c.line.opts.Received == ReceivedOnceTaken && !c.alarm.rings {
+		c.ring()
 	}
 }
 

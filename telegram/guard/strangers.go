@@ -171,6 +171,6 @@ func (g *Guard) Restricted(ctx context.Context, id int64) {
 	ctx, cancel := aside(ctx)
 	defer cancel()
 	if _, err := g.o.Store.Put(ctx, key, []byte("USER_PRIVACY_RESTRICTED"), store.Put{TTL: g.o.Limits.Private}); err != nil {
-		g.o.Log.Warn("privacy of a user will be asked for again", "user", id, "error", err)
+		g.o.Log.Warn("privacy of a user will be asked for again", "error", err)
 	}
 }
