@@ -1,0 +1,127 @@
+package esl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/media"
+)
+
+// audio is how a leg's sound gets in and out of FreeSWITCH: a media channel that is bridged with the main channel. Owned
+// by the leg's goroutine; the uuid is set before the channel is asked for.
+type audio struct {
+	channel string // of the media channel, "" before it exists and after it has gone
+	count   int    // of the media channels there were
+	broken  bool   // the way for audio broke down
+	flow    media.Flow
+}
+
+// prepare opens the media channel and bridges it with the main one. CHANNEL_BRIDGE tells when both hear each other.
+func (l *leg) prepare() {
+	l.state = connecting
+	l.deadline.Reset(2 * l.link.opt.RequestTimeout)
+	if err := l.openAudio(); err != nil {
+		if isGone(err) {
+			return // its event is on the way and says why; the deadline runs
+		}
+		l.fail(bridge.MediaFailed, fmt.Errorf("set up audio: %w", err))
+	}
+}
+
+func (l *leg) openAudio() error {
+	ctx, cancel := context.WithTimeout(l.setup.ctx, 2*l.link.opt.RequestTimeout)
+	defer cancel()
+	way, err := l.link.way(ctx)
+	if err != nil {
+		return err
+	}
+	l.audio.count++
+	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
+	l.link.legs.Own(l.audio.channel, l)
+	if l.audio.flow, err = way.open(ctx, l.audio.channel, l.link.opt.Media.wanted(l.main.codec)); err != nil {
+		return err
+	}
+	l.link.legs.Confirm(l.audio.channel, l)
+	if err := l.role.join(ctx); err != nil {
+		return err
+	}
+	return l.bridge(ctx)
+}
+
+// varTransfer is the context in which a transfer looks for its target, whatever the transferred channel's own is.
+const varTransfer = "force_transfer_context"
+
+// bridge joins the main channel and the media channel.
+func (l *leg) bridge(ctx context.Context) error {
+	dials := l.main.dials
+	if dials == "" {
+		dials = l.link.opt.Context
+	}
+	v := l.link.verbs()
+	// A party who transfers the call leaves the media channel to run the target, in whose own context there is none.
+	if err := v.setVariables(ctx, l.audio.channel, map[string]string{varTransfer: dials, "TGTRUNK_LEG": l.id}); err != nil {
+		return err
+	}
+	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
+	if err := v.setVariables(ctx, l.main.id, map[string]string{
+		"park_after_bridge": "true", "park_timeout": orphanTimeout, varApp: "", varTransfer: dials,
+	}); err != nil {
+		return err
+	}
+	return v.bridge(ctx, l.main.id, l.audio.channel)
+}
+
+// orphanTimeout is how long FreeSWITCH keeps a party of ours that nobody looks after, and what it says then.
+const orphanTimeout = "30:NORMAL_TEMPORARY_FAILURE"
+
+// connected: both channels are bridged.
+func (l *leg) connected() {
+	l.deadline.Stop()
+	l.state = up
+	l.main.parked = false
+	l.log.Debug("leg is up", "audio", l.audio.flow.Format().Codec.String())
+	if l.audio.count == 1 {
+		l.emit(bridge.Answered{})
+	}
+	l.emit(bridge.Media{Flow: l.audio.flow})
+}
+
+// audioLost: the way for audio has broken down, and the media channel with it. Its own event may be lost, or be late.
+func (l *leg) audioLost(lost audioLost) {
+	if l.audio.channel == "" || l.audio.channel == lost.channel || lost.channel == "" {
+		l.audio.broken = true
+	}
+	switch {
+	case lost.channel != "" && l.audio.channel == lost.channel && (l.state == up || l.state == connecting):
+		l.mediaGone()
+	case l.state == parting:
+		l.reattach()
+	}
+}
+
+// reattach gives a party that is parked, because its media channel was lost, another one.
+func (l *leg) reattach() {
+	if l.state != parting || !l.main.parked || !l.audio.broken {
+		return
+	}
+	l.log.Warn("way for audio was lost, attaching again")
+	if l.audio.flow != nil {
+		_ = l.audio.flow.Close()
+	}
+	l.audio.broken = false
+	l.prepare()
+}
+
+// release removes the media channel from FreeSWITCH.
+func (a *audio) release(ctx context.Context, l *leg) error {
+	var errs []error
+	if a.flow != nil {
+		errs = append(errs, a.flow.Close())
+	}
+	if a.channel != "" {
+		errs = append(errs, l.link.removeMedia(ctx, a.channel))
+	}
+	return errors.Join(errs...)
+}
