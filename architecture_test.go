@@ -53,6 +53,7 @@ var rooms = map[string]room{
 	"telegram/cloud":           {live: []string{"telegram/cloud/...", "telegram/voip", "media"}, tests: []string{"telegram/voip/signaling", "media/tone"}},
 	"telegram/cloud/reflector": {},
 	"telegram/cloud/phone":     {live: []string{"telegram/cloud/...", "telegram/calls", "telegram/voip", "media/..."}},
+	"deploy/freeswitch":        {},
 	"lab":                      {live: []string{anything}, tests: []string{"bridge/trunktest"}},
 	"cmd":                      {live: []string{anything}, tests: []string{"bridge/trunktest", "store/storetest"}},
 	".":                        {tests: []string{anything}}, // tests of what lies at the root

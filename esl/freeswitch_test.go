@@ -1,22 +1,17 @@
 package esl_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/esl"
+	"github.com/tgtrunk/tgtrunk/lab"
 )
 
 // The files of deploy/freeswitch are what the tests' FreeSWITCH runs with, but for its ports and passwords.
@@ -82,44 +77,13 @@ const testDialplan = `
 </condition></extension></context>
 `
 
-const testConfig = `<?xml version="1.0"?>
-<document type="freeswitch/xml">
-<section name="configuration">
- <configuration name="modules.conf"><modules>
-  <load module="mod_logfile"/><load module="mod_event_socket"/><load module="mod_commands"/><load module="mod_dptools"/>
-  <load module="mod_hash"/><load module="mod_dialplan_xml"/><load module="mod_loopback"/><load module="mod_rtc"/>
-  <load module="mod_sofia"/><load module="mod_opus"/><load module="mod_sndfile"/><load module="mod_tone_stream"/>@VERTO_MODULE@
- </modules></configuration>
- <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings><param name="logfile" value="@DIR@/freeswitch.log"/></settings><mappings><map name="all" value="debug,info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
- @EVENT_SOCKET@
- @VERTO@
- <configuration name="switch.conf"><settings><param name="max-sessions" value="1000"/><param name="sessions-per-second" value="200"/><param name="loglevel" value="debug"/><param name="rtp-start-port" value="@RTP@00"/><param name="rtp-end-port" value="@RTP@98"/><param name="dump-cores" value="no"/></settings></configuration>
- <configuration name="timezones.conf"><timezones/></configuration>
- <configuration name="acl.conf"><network-lists/></configuration>
- <configuration name="hash.conf"><remotes/></configuration>
- <configuration name="opus.conf"><settings><param name="use-vbr" value="1"/><param name="complexity" value="5"/></settings></configuration>
- <configuration name="sofia.conf"><global_settings/><profiles><profile name="internal"><gateways/><aliases/><domains/><settings>
-   <param name="context" value="@PHONES@"/><param name="dialplan" value="XML"/>
-   <param name="sip-ip" value="127.0.0.1"/><param name="sip-port" value="@SIP@"/><param name="rtp-ip" value="127.0.0.1"/>
-   <param name="auth-calls" value="false"/><param name="accept-blind-reg" value="true"/><param name="accept-blind-auth" value="true"/>
-   <param name="inbound-codec-prefs" value="PCMU,PCMA,opus"/><param name="outbound-codec-prefs" value="PCMU,PCMA,opus"/>
-   <param name="rtp-timer-name" value="soft"/><param name="manage-presence" value="false"/>
- </settings></profile></profiles></configuration>
-</section>
-<section name="dialplan">@DIALPLAN@</section>
-<section name="directory">@DIRECTORY@</section>
-<section name="languages"/>
-</document>
-`
-
-// freeswitch is one running FreeSWITCH.
+// freeswitch is one FreeSWITCH of the lab.
 type freeswitch struct {
+	*lab.FreeSWITCH
 	dir    string
 	binary string
 	verto  bool
-	ports  struct{ esl, verto, sip, socket int }
-	cmd    *exec.Cmd
-	done   chan struct{}
+	ports  struct{ esl, verto, sip, socket int } // socket is where the dialplan's socket application goes
 }
 
 // binary returns the FreeSWITCH to test with.
@@ -155,76 +119,38 @@ func sharedFreeSWITCH(t testing.TB) *freeswitch {
 	return shared.fs
 }
 
-var instances atomic.Int64
-
 func newFreeSWITCH(path string, verto bool) (*freeswitch, error) {
 	dir, err := os.MkdirTemp("", "esl")
 	if err != nil {
 		return nil, err
 	}
 	fs := &freeswitch{dir: dir, binary: path, verto: verto}
-	for _, p := range []*int{&fs.ports.esl, &fs.ports.verto, &fs.ports.sip, &fs.ports.socket} {
-		if *p, err = freePort(); err != nil {
-			return nil, err
-		}
-	}
-	return fs, fs.configure()
+	fs.ports.socket, err = lab.FreeTCPPort()
+	return fs, err
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// start starts it, or starts it again where it was before.
+func (fs *freeswitch) start() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if fs.FreeSWITCH != nil {
+		return fs.Restart(ctx)
+	}
+	fs.FreeSWITCH, err = lab.StartFreeSWITCH(ctx, lab.FreeSWITCHOptions{
+		Dir: fs.dir, Binary: fs.binary, NoVerto: !fs.verto, Password: password, VertoPassword: vertoPassword, PhoneContext: "lab",
+		Dialplan: strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
+	})
 	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func (fs *freeswitch) configure() error {
-	read := func(name string) string {
-		text, err := os.ReadFile(deployed + name)
-		if err != nil {
-			panic(err)
-		}
-		s := strings.NewReplacer("<include>", "", "</include>", "", "choose-one", password, "choose-another", vertoPassword,
-			"8021", fmt.Sprint(fs.ports.esl), "8081", fmt.Sprint(fs.ports.verto)).Replace(string(text))
-		return regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAllString(s, "")
-	}
-	module := ""
-	if fs.verto {
-		module = `<load module="mod_verto"/>`
-	}
-	text := strings.NewReplacer("@VERTO_MODULE@", module, "@DIR@", fs.dir, "@SIP@", fmt.Sprint(fs.ports.sip), "@PHONES@", "lab",
-		// Two of them bind the same port without complaint, and take each other's audio.
-		"@RTP@", fmt.Sprint(310+instances.Add(1)), "@EVENT_SOCKET@", read("autoload_configs/event_socket.conf.xml"), "@VERTO@", read("autoload_configs/verto.conf.xml"),
-		"@DIRECTORY@", read("directory/tgtrunk.xml"),
-		"@DIALPLAN@", read("dialplan/tgtrunk.xml")+strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
-	).Replace(testConfig)
-	return os.WriteFile(filepath.Join(fs.dir, "freeswitch.xml"), []byte(text), 0o600)
-}
-
-func (fs *freeswitch) start() error {
-	fs.cmd = exec.Command(fs.binary, "-nf", "-nonat", "-conf", fs.dir, "-log", fs.dir, "-db", fs.dir, "-run", fs.dir)
-	fs.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := fs.cmd.Start(); err != nil {
 		return err
 	}
-	fs.done = make(chan struct{})
-	go func() { _ = fs.cmd.Wait(); close(fs.done) }()
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if out, err := fs.api("sofia status"); err == nil && strings.Contains(out, "RUNNING") {
-			return nil
-		}
+	for addr, port := range map[string]*int{fs.ESLAddr(): &fs.ports.esl, strings.TrimPrefix(fs.VertoURL(), "ws://"): &fs.ports.verto, fs.SIPAddr(): &fs.ports.sip} {
+		*port = int(netip.MustParseAddrPort(addr).Port())
 	}
-	fs.stop()
-	log, _ := os.ReadFile(filepath.Join(fs.dir, "freeswitch.log"))
-	return fmt.Errorf("freeswitch does not come up: %s", log[max(0, len(log)-3000):])
+	return nil
 }
 
-func (fs *freeswitch) stop() {
-	_ = fs.cmd.Process.Kill()
-	<-fs.done
-}
+// stop ends it as a crash would.
+func (fs *freeswitch) stop() { fs.Kill() }
 
 func (fs *freeswitch) remove() {
 	fs.stop()
@@ -233,30 +159,13 @@ func (fs *freeswitch) remove() {
 
 // api runs a command over a connection of its own, in which nothing of the package under test has a hand.
 func (fs *freeswitch) api(command string) (string, error) {
-	conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", fs.ports.esl), time.Second)
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprintf(conn, "auth %s\n\napi %s\n\nexit\n\n", password, command)
-	var all bytes.Buffer
-	_, _ = all.ReadFrom(conn)
-	_, rest, ok := strings.Cut(all.String(), "Content-Type: api/response\nContent-Length: ")
-	if !ok {
-		return "", fmt.Errorf("no answer to %s: %q", command, all.String())
-	}
-	var n int
-	_, _ = fmt.Sscanf(rest, "%d", &n)
-	_, rest, _ = strings.Cut(rest, "\n\n")
-	return strings.TrimSpace(rest[:min(n, len(rest))]), nil
+	return fs.API(context.Background(), command)
 }
 
 func (fs *freeswitch) options() esl.Options {
 	return esl.Options{
-		Name: "pbx", Address: fmt.Sprintf("127.0.0.1:%d", fs.ports.esl), Password: password, Context: "lab",
-		Verto: esl.VertoOptions{URL: fmt.Sprintf("ws://127.0.0.1:%d", fs.ports.verto), Login: "tgtrunk@tgtrunk.local",
-			Password: vertoPassword},
+		Name: "pbx", Address: fs.ESLAddr(), Password: password, Context: "lab",
+		Verto: esl.VertoOptions{URL: fs.VertoURL(), Login: "tgtrunk@tgtrunk.local", Password: vertoPassword},
 	}
 }
 

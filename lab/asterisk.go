@@ -319,11 +319,15 @@ func (a *Asterisk) Channels(ctx context.Context) (int, error) {
 
 // WaitChannels waits until there are n channels or ctx ends; then the error says how many there are.
 func (a *Asterisk) WaitChannels(ctx context.Context, n int) error {
+	return waitChannels(ctx, n, a.Channels)
+}
+
+func waitChannels(ctx context.Context, n int, channels func(context.Context) (int, error)) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	have := -1
 	for {
-		count, err := a.Channels(ctx)
+		count, err := channels(ctx)
 		if err == nil && count == n {
 			return nil
 		}

@@ -54,3 +54,20 @@ func freeRTPRange() PortRange {
 	first := 10000 + 2*rand.IntN(10000)
 	return PortRange{First: first, Last: first + 999}
 }
+
+// claimRTPRange picks 400 ports below the ephemeral ones that no other FreeSWITCH of a lab on this machine has: two of them
+// bind the same UDP port without complaint, and take each other's audio. A TCP port of the range, which RTP does not
+// need, is the claim; closing it gives the range back.
+func claimRTPRange() (net.Listener, PortRange, error) {
+	const size, ranges, lowest = 400, 25, 21000
+	begin := rand.IntN(ranges)
+	var err error
+	for i := range ranges {
+		first := lowest + size*((begin+i)%ranges)
+		var claim net.Listener
+		if claim, err = net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: first}); err == nil {
+			return claim, PortRange{First: first, Last: first + size - 2}, nil
+		}
+	}
+	return nil, PortRange{}, fmt.Errorf("find free ports for rtp: %w", err)
+}

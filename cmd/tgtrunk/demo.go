@@ -13,13 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/lab/stage"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
 type demoFlags struct {
 	json, stay bool
-	only       string
+	only, pbx  string
 	dir        string
 }
 
@@ -27,9 +28,12 @@ func newDemoCommand() *cobra.Command {
 	var flags demoFlags
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Play a script of calls between a real Asterisk and a simulated Telegram, and judge every one",
+		Short: "Play a script of calls between a real PBX and a simulated Telegram, and judge every one",
 		Long: `Install a private Asterisk if there is none, start it, a simulated Telegram and the ordinary service, and play a
-script of calls with a tone on each side. Prints a line a call; the exit status is 0 only if all of them are right.`,
+script of calls with a tone on each side. Prints a line a call; the exit status is 0 only if all of them are right.
+
+With --pbx freeswitch the same script is played on the FreeSWITCH 1.10 that the environment variable FREESWITCH names, or
+freeswitch in PATH; it is not installed, and runs with a configuration and ports of its own.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, flags) },
 	}
@@ -37,12 +41,22 @@ script of calls with a tone on each side. Prints a line a call; the exit status 
 	f.BoolVar(&flags.json, "json", false, "print one JSON object a call and line")
 	f.BoolVar(&flags.stay, "stay", false, "leave everything up afterwards and say how to join with a softphone")
 	f.StringVar(&flags.only, "only", "", "play only the calls of these letters, such as abi")
+	f.StringVar(&flags.pbx, "pbx", string(stage.OnAsterisk), "asterisk or freeswitch")
 	f.StringVar(&flags.dir, "dir", "", "keep configuration, logs and records in this directory (default: a temporary one)")
 	return c
 }
 
 func runDemo(c *cobra.Command, flags demoFlags) (err error) {
 	ctx, progress := c.Context(), func(text string) { fmt.Fprintln(c.ErrOrStderr(), "…", text) }
+	pbx, err := stage.ParsePBX(flags.pbx)
+	if err != nil {
+		return fmt.Errorf("--%w", err)
+	}
+	if pbx == stage.OnFreeSWITCH {
+		if _, err := lab.FindFreeSWITCH(); err != nil {
+			return fmt.Errorf("--pbx freeswitch: %w", err)
+		}
+	}
 	dir, cleanup, err := demoDirectory(flags.dir)
 	if err != nil {
 		return err
@@ -58,7 +72,7 @@ func runDemo(c *cobra.Command, flags demoFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := stage.Start(ctx, stage.Options{Dir: dir, Binary: program, Progress: progress, Install: c.ErrOrStderr()})
+	s, err := stage.Start(ctx, stage.Options{Dir: dir, Binary: program, PBX: pbx, Progress: progress, Install: c.ErrOrStderr()})
 	if err != nil {
 		return err
 	}
@@ -127,15 +141,22 @@ func stay(ctx context.Context, w io.Writer, s *stage.Stage) error {
 	for _, name := range []string{"alice", "bob", "carol"} {
 		s.People[name].Behave(phone.Behaviour{After: time.Second, Voice: s.Voice})
 	}
+	var pbx string
+	if s.Asterisk != nil {
+		pbx = fmt.Sprintf("Asterisk   SIP %s over UDP, ARI %s", s.PBX.SIPAddr(), s.Asterisk.ARIURL())
+	} else {
+		pbx = fmt.Sprintf("FreeSWITCH SIP %s over UDP, event socket %s, its password in %s", s.PBX.SIPAddr(), s.FreeSWITCH.ESLAddr(),
+			filepath.Join(s.Dir, "esl.password"))
+	}
 	fmt.Fprintf(w, `
 Everything stays up until you press Ctrl-C.
 
-  Asterisk   SIP %s over UDP, ARI %s
+  %s
   softphone  register as 300, password tgtrunk, at %s; then dial
              *%d (alice), bob_lab or %s (carol): they answer with a tone
   Telegram   %s, public key %s, DC %d; log in as %s with code %s
   service    log %s, records %s
-`, s.Asterisk.SIPAddr(), s.Asterisk.ARIURL(), s.Asterisk.SIPAddr(), stage.People["alice"].ID, stage.People["carol"].Phone,
+`, pbx, s.PBX.SIPAddr(), stage.People["alice"].ID, stage.People["carol"].Phone,
 		s.Cloud.Addr(), filepath.Join(s.Dir, "cloud.pem.pub"), s.Cloud.DC(), stage.People["egon"].Phone, stage.People["egon"].Code,
 		s.Service.Log(), s.Records())
 	select {

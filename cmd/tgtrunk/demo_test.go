@@ -5,12 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/lab"
 )
 
 // The environment variable that makes the test binary be tgtrunk itself, for tests of whole processes.
@@ -40,7 +44,36 @@ func program(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 
 // The whole product: a real Asterisk, a simulated Telegram, the service as a process of its own, every call of the demo
 // with tones both ways, and one record a call.
-func TestDemoGetsEveryCallRight(t *testing.T) {
+func TestDemoGetsEveryCallRight(t *testing.T) { playDemo(t) }
+
+// The same script, with the same verdicts, on a real FreeSWITCH.
+func TestDemoGetsEveryCallRightOnFreeSWITCH(t *testing.T) {
+	needFreeSWITCH(t)
+	playDemo(t, "--pbx", "freeswitch")
+}
+
+func needFreeSWITCH(t *testing.T) {
+	t.Helper()
+	if _, err := lab.FindFreeSWITCH(); errors.Is(err, lab.ErrNoFreeSWITCH) {
+		t.Skip("FREESWITCH names no binary of FreeSWITCH 1.10: the test on a real one is skipped")
+	}
+}
+
+func TestDemoSaysWhatItNeeds(t *testing.T) {
+	t.Setenv("FREESWITCH", "")
+	t.Setenv("PATH", t.TempDir())
+	for pbx, want := range map[string]string{"freeswitch": "environment variable FREESWITCH", "carrier pigeon": "asterisk or freeswitch"} {
+		c := newRootCommand()
+		c.SetArgs([]string{"demo", "--pbx", pbx})
+		c.SetErr(io.Discard)
+		if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", pbx, err)
+		}
+	}
+}
+
+func playDemo(t *testing.T, args ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
@@ -48,7 +81,7 @@ func TestDemoGetsEveryCallRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	var complaints bytes.Buffer
-	cmd := program(ctx, t, "demo", "--json", "--dir", dir)
+	cmd := program(ctx, t, append([]string{"demo", "--json", "--dir", dir}, args...)...)
 	cmd.Stderr = &complaints
 	output, err := cmd.Output()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/deploy/freeswitch"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 )
@@ -21,7 +22,8 @@ import (
 // Service is the tgtrunk process.
 type Service struct {
 	*lab.Process
-	log string // path of what it wrote
+	log  string // path of what it wrote
+	from int64  // where in there it began
 }
 
 // Log is the path of the file with everything the service has written.
@@ -57,11 +59,25 @@ accounts:
 {{- end}}
 pbx:
   - name: office
+{{- if .EventSocket}}
+    freeswitch:
+      address: {{.EventSocket}}
+      password: {file: {{.Dir}}/esl.password}
+      app: {{.Service}}
+{{- with .Codec}}
+      codec: {{.}}
+{{- end}}
+      verto:
+        url: {{.Verto}}
+        login: {{.Login}}
+        password: {file: {{.Dir}}/verto.password}
+{{- else}}
     asterisk:
       url: {{.ARI}}
       username: {{.User}}
       password: {file: {{.Dir}}/ari.password}
       app: {{.Service}}
+{{- end}}
 routes:
   - {name: in, from: company, to: office, context: from-telegram, extension: "100"}
   - {name: out, from: office, to: company, numbers: {country: "49", national_prefix: "0"}}
@@ -70,13 +86,17 @@ records: {file: {{.Dir}}/calls.jsonl}
 
 // Setting is what a template of a configuration may name.
 type Setting struct {
-	Service   string // name of the process, and of its Stasis application
-	Dir       string // of the stage; has ari.password and cloud.pem.pub
+	Service   string // name of the process, and of its application in the dialplan
+	Dir       string // of the stage; has the passwords and cloud.pem.pub
 	Cloud     string // address of the simulated Telegram
 	Accounts  []Account
 	ReachedIn time.Duration
 	Chat      string // of every account, in yaml on one line; "": they answer nobody
-	ARI, User string // URL and user name
+	ARI, User string // URL and user name; OnAsterisk
+
+	EventSocket  string // address, OnFreeSWITCH
+	Verto, Login string // URL and user of mod_verto
+	Codec        string // of the legs; "" is for the service to choose
 }
 
 // Account is an account that the service holds.
@@ -118,9 +138,6 @@ remove_existing=yes
 `
 
 func (s *Stage) writeConfigurations(o Options) error {
-	if err := os.WriteFile(filepath.Join(s.Dir, "ari.password"), []byte(s.Asterisk.ARIPassword()), 0o600); err != nil {
-		return err
-	}
 	text, err := template.New("tgtrunk.yaml").Parse(o.Configuration)
 	if err != nil {
 		return err
@@ -138,14 +155,18 @@ func (s *Stage) writeConfiguration(text *template.Template, service string, o Op
 	if err != nil {
 		return err
 	}
-	url := s.Asterisk.ARIURL()
-	if s.ARI != nil {
-		url = strings.Replace(url, s.Asterisk.HTTPAddr(), s.ARI.Addr(), 1)
-	}
-	err = text.Execute(file, Setting{
+	setting := Setting{
 		Service: service, Dir: s.Dir, Cloud: s.Cloud.Addr().String(), Accounts: o.Accounts, ReachedIn: o.ReachedIn, Chat: o.Chat,
-		ARI: url, User: s.Asterisk.ARIUser(),
-	})
+	}
+	if f := s.FreeSWITCH; f != nil {
+		setting.EventSocket, setting.Verto, setting.Login, setting.Codec = f.ESLAddr(), f.VertoURL(), freeswitch.Login, o.Codec
+	} else {
+		setting.ARI, setting.User = s.Asterisk.ARIURL(), s.Asterisk.ARIUser()
+	}
+	if s.ARI != nil {
+		setting.ARI = strings.Replace(setting.ARI, s.Asterisk.HTTPAddr(), s.ARI.Addr(), 1)
+	}
+	err = text.Execute(file, setting)
 	return errors.Join(err, file.Close())
 }
 
@@ -187,6 +208,10 @@ func (s *Stage) LaunchService(ctx context.Context, o Options, name string) error
 	if err != nil {
 		return err
 	}
+	info, err := output.Stat()
+	if err != nil {
+		return errors.Join(err, output.Close())
+	}
 	// The service outlives ctx, which bounds its start only.
 	cmd := s.command(context.WithoutCancel(ctx), o, "run", "--config", s.ConfigOf(name))
 	cmd.Stdout, cmd.Stderr = output, output
@@ -194,7 +219,7 @@ func (s *Stage) LaunchService(ctx context.Context, o Options, name string) error
 	if err = errors.Join(err, output.Close()); err != nil {
 		return err
 	}
-	service := &Service{Process: process, log: path}
+	service := &Service{Process: process, log: path, from: info.Size()}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[name] = service
@@ -222,7 +247,7 @@ func (s *Stage) Ready(ctx context.Context) error {
 	services := maps.Clone(s.services)
 	s.mu.Unlock()
 	for {
-		apps, err := s.Asterisk.CLI(ctx, "ari show apps")
+		served, err := s.served(ctx, services)
 		ready := err == nil && !slices.ContainsFunc(s.accounts, func(a Account) bool {
 			return !a.Out && s.Cloud.Control().Online(a.User.ID) == 0
 		})
@@ -231,7 +256,7 @@ func (s *Stage) Ready(ctx context.Context) error {
 			case <-service.Done():
 				return fmt.Errorf("service %s ended by itself with %s\n%s", name, service.Status(), tail(service.log))
 			default:
-				ready = ready && slices.Contains(strings.Fields(apps), name)
+				ready = ready && slices.Contains(served, name)
 			}
 		}
 		if ready {

@@ -56,8 +56,10 @@ type Options struct {
 
 	Accounts      []Account          // that the service holds; default Company alone
 	Services      []string           // tgtrunk processes, by name; all are started; default "tgtrunk" alone
+	PBX           PBX                // default OnAsterisk
+	Codec         string             // of the legs in FreeSWITCH, as in tgtrunk.yaml; default: for the service to choose
 	Configuration string             // of each, a template of a Setting; default Configuration
-	Dialplan      string             // default Dialplan
+	Dialplan      string             // default Dialplan; on FreeSWITCH contexts beside those of deploy/freeswitch, default none
 	Timeouts      cloud.Timeouts     // of the simulated Telegram
 	Limits        cloud.ClientConfig // that it gives to clients
 	Absent        []cloud.User       // more people, whose phones are off
@@ -85,19 +87,24 @@ func (o *Options) setDefaults() {
 		o.Services = []string{"tgtrunk"}
 	}
 	o.Configuration = cmp.Or(o.Configuration, Configuration)
-	o.Dialplan = cmp.Or(o.Dialplan, Dialplan)
+	o.PBX = cmp.Or(o.PBX, OnAsterisk)
+	if o.PBX == OnAsterisk {
+		o.Dialplan = cmp.Or(o.Dialplan, Dialplan)
+	}
 }
 
 // Stage is all of it, running.
 type Stage struct {
-	Dir      string
-	Asterisk *lab.Asterisk
-	Cloud    *cloud.Server
-	Phones   map[string]*lab.Phone   // by extension: 100, 201
-	People   map[string]*phone.Phone // by name; those whose phone is on
-	Service  *Service                // the first; ServiceOf has all
-	ARI      *Relay                  // with Options.RelayARI
-	Voice    phone.Voice             // of TelegramTone
+	Dir        string
+	PBX        Switch          // one of the next two
+	Asterisk   *lab.Asterisk   // OnAsterisk
+	FreeSWITCH *lab.FreeSWITCH // OnFreeSWITCH
+	Cloud      *cloud.Server
+	Phones     map[string]*lab.Phone   // by extension: 100, 201
+	People     map[string]*phone.Phone // by name; those whose phone is on
+	Service    *Service                // the first; ServiceOf has all
+	ARI        *Relay                  // with Options.RelayARI
+	Voice      phone.Voice             // of TelegramTone
 
 	accounts []Account
 	net      *voip.Net
@@ -120,6 +127,9 @@ func (s *Stage) Records() string { return filepath.Join(s.Dir, "calls.jsonl") }
 // Start sets everything up; ctx bounds the start only. On error nothing is left running.
 func Start(ctx context.Context, o Options) (*Stage, error) {
 	o.setDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Stage{
 		Dir: o.Dir, Phones: map[string]*lab.Phone{}, People: map[string]*phone.Phone{}, stop: stop,
@@ -137,7 +147,7 @@ func (s *Stage) start(ctx, base context.Context, o Options) error {
 		do   func() error
 	}{
 		{"starting the simulated Telegram", func() error { return s.startCloud(base, o) }},
-		{"starting Asterisk", func() error { return s.startAsterisk(ctx, o) }},
+		{"starting " + o.PBX.String(), func() error { return s.startPBX(ctx, o) }},
 		{"logging the service's account in (tgtrunk login)", func() error { return errors.Join(s.writeConfigurations(o), s.login(ctx, o)) }},
 		{"starting the service (tgtrunk run)", func() error { return s.startServices(ctx, o) }},
 		{"switching the phones on", func() error { return s.startPeople(ctx, base, o) }},
@@ -187,35 +197,6 @@ func (s *Stage) startServices(ctx context.Context, o Options) error {
 		}
 	}
 	return nil
-}
-
-func (s *Stage) startAsterisk(ctx context.Context, o Options) error {
-	prefix, err := lab.InstallAsterisk(ctx, o.Install)
-	if err != nil {
-		return err
-	}
-	var endpoints []lab.SIPEndpoint
-	for extension, hz := range Extensions {
-		p, err := lab.NewPhone(lab.PhoneOptions{Name: extension, Tone: hz, Log: o.Log})
-		if err != nil {
-			return err
-		}
-		s.Phones[extension] = p
-		endpoints = append(endpoints, lab.SIPEndpoint{Name: extension, ContactPort: p.Port()})
-	}
-	s.Asterisk, err = lab.StartAsterisk(ctx, lab.AsteriskOptions{
-		Dir: filepath.Join(s.Dir, "asterisk"), Prefix: prefix, Dialplan: o.Dialplan, PJSIP: softphone, Endpoints: endpoints, Log: o.Log,
-	})
-	if err != nil {
-		return err
-	}
-	for _, p := range s.Phones {
-		p.SetServer(s.Asterisk.SIPAddr())
-	}
-	if o.RelayARI {
-		s.ARI, err = newRelay(s.Asterisk.HTTPAddr())
-	}
-	return err
 }
 
 // goes runs something until base ends and keeps its error.
@@ -292,8 +273,8 @@ func (s *Stage) Stop() error {
 	if s.ARI != nil {
 		s.ARI.close()
 	}
-	if s.Asterisk != nil {
-		s.Asterisk.Stop()
+	if s.PBX != nil {
+		s.PBX.Stop()
 	}
 	s.stop()
 	s.running.Wait()
@@ -307,8 +288,8 @@ func (s *Stage) Stop() error {
 func (s *Stage) Settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := s.Asterisk.WaitChannels(ctx, 0); err != nil {
-		return fmt.Errorf("channels are left in Asterisk: %w", err)
+	if err := s.PBX.WaitChannels(ctx, 0); err != nil {
+		return fmt.Errorf("channels are left in the PBX: %w", err)
 	}
 	if live := s.Cloud.Control().ActiveCalls(); len(live) > 0 {
 		return fmt.Errorf("calls are left at Telegram: %+v", live)
