@@ -1,6 +1,7 @@
 package esl_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -83,7 +84,9 @@ type freeswitch struct {
 	dir    string
 	binary string
 	verto  bool
-	ports  struct{ esl, verto, sip, socket int } // socket is where the dialplan's socket application goes
+	// context is that of the phones' calls; default "lab"
+	context string
+	ports   struct{ esl, verto, sip, socket int } // socket is where the dialplan's socket application goes
 }
 
 // binary returns the FreeSWITCH to test with.
@@ -137,7 +140,7 @@ func (fs *freeswitch) start() (err error) {
 		return fs.Restart(ctx)
 	}
 	fs.FreeSWITCH, err = lab.StartFreeSWITCH(ctx, lab.FreeSWITCHOptions{
-		Dir: fs.dir, Binary: fs.binary, NoVerto: !fs.verto, Password: password, VertoPassword: vertoPassword, PhoneContext: "lab",
+		Dir: fs.dir, Binary: fs.binary, NoVerto: !fs.verto, Password: password, VertoPassword: vertoPassword, PhoneContext: cmp.Or(fs.context, "lab"),
 		Dialplan: strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)),
 	})
 	if err != nil {
