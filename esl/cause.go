@@ -70,13 +70,18 @@ var verdicts = map[string]verdict{
 // failedDial says why an outbound call ended before it was answered: from the job's answer ("-ERR USER_BUSY"), or from
 // the channel's hang-up cause.
 func failedDial(answer string) bridge.Cause {
-	name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(answer), "-ERR"))
-	name, _, _ = strings.Cut(name, " ")
-	v, known := verdicts[name]
+	v, known := verdicts[causeName(answer)]
 	if !known {
 		return bridge.CauseOf(bridge.Failure)
 	}
 	return bridge.Cause{Q850: v.q850, Reason: v.reason}
+}
+
+// causeName returns the name of the cause in a job's answer.
+func causeName(answer string) string {
+	name := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(answer), "-ERR"))
+	name, _, _ = strings.Cut(name, " ")
+	return name
 }
 
 // clearing returns the cause of a call that was up. Whatever a party says when it hangs up is ordinary clearing, except
@@ -94,40 +99,55 @@ func clearing(cause string) bridge.Cause {
 	return bridge.CauseOf(bridge.Normal)
 }
 
-// hangupCauses are the names that make mod_sofia answer a caller as the house table says (docs/operations.md), each
-// measured on FreeSWITCH 1.10.12.
-var hangupCauses = map[bridge.Reason]string{
-	bridge.Normal:      "NORMAL_CLEARING",           // 480 before the answer
-	bridge.Cancelled:   "NORMAL_CLEARING",           // nobody is left to hear it
-	bridge.Flood:       "SWITCH_CONGESTION",         // 503
-	bridge.PeerFlood:   "SWITCH_CONGESTION",         // 503
-	bridge.Budget:      "SWITCH_CONGESTION",         // 503
-	bridge.Unreachable: "SUBSCRIBER_ABSENT",         // 480
-	bridge.NoAnswer:    "NO_ANSWER",                 // 480
-	bridge.Busy:        "USER_BUSY",                 // 486
-	bridge.Occupied:    "USER_BUSY",                 // 486
-	bridge.Declined:    "CALL_REJECTED",             // 603
-	bridge.Elsewhere:   "CALL_REJECTED",             // 603
-	bridge.Self:        "INCOMING_CALL_BARRED",      // 403
-	bridge.Privacy:     "INCOMING_CALL_BARRED",      // 403
-	bridge.Blocked:     "INCOMING_CALL_BARRED",      // 403
-	bridge.NoDialog:    "UNALLOCATED_NUMBER",        // 404
-	bridge.NotFound:    "UNALLOCATED_NUMBER",        // 404
-	bridge.NoRoute:     "NO_ROUTE_DESTINATION",      // 404
-	bridge.BadNumber:   "INVALID_NUMBER_FORMAT",     // 484
-	bridge.OldClient:   "INCOMPATIBLE_DESTINATION",  // 488
-	bridge.MediaFailed: "NETWORK_OUT_OF_ORDER",      // 503
-	bridge.AccountDown: "DESTINATION_OUT_OF_ORDER",  // 502
-	bridge.Congestion:  "NORMAL_CIRCUIT_CONGESTION", // 503
-	bridge.Failure:     "NETWORK_OUT_OF_ORDER",      // 503
+// farewell is how a channel is hung up.
+type farewell struct {
+	name string // FreeSWITCH's of the cause
+	sip  int    // what the caller is told, where mod_sofia makes something else of the name; 0 where it does not
 }
 
-// hangupCause is what a channel is hung up with.
-func hangupCause(c bridge.Cause) string {
-	if name, known := hangupCauses[c.Reason]; known {
-		return name
+// farewells make mod_sofia answer a caller as the house table says (docs/operations.md), each measured on FreeSWITCH
+// 1.10.12. No name becomes 500, and 603 alone comes of a refusal.
+var farewells = map[bridge.Reason]farewell{
+	bridge.Normal:      {"NORMAL_CLEARING", 0},           // 480 before the answer
+	bridge.Cancelled:   {"NORMAL_CLEARING", 0},           // nobody is left to hear it
+	bridge.Flood:       {"SWITCH_CONGESTION", 0},         // 503
+	bridge.PeerFlood:   {"SWITCH_CONGESTION", 0},         // 503
+	bridge.Budget:      {"SWITCH_CONGESTION", 0},         // 503
+	bridge.Unreachable: {"SUBSCRIBER_ABSENT", 0},         // 480
+	bridge.NoAnswer:    {"NO_ANSWER", 0},                 // 480
+	bridge.Busy:        {"USER_BUSY", 0},                 // 486
+	bridge.Occupied:    {"USER_BUSY", 0},                 // 486
+	bridge.Declined:    {"CALL_REJECTED", 403},           // 603
+	bridge.Elsewhere:   {"CALL_REJECTED", 0},             // 603
+	bridge.Self:        {"INCOMING_CALL_BARRED", 0},      // 403
+	bridge.Privacy:     {"INCOMING_CALL_BARRED", 0},      // 403
+	bridge.Blocked:     {"INCOMING_CALL_BARRED", 0},      // 403
+	bridge.NoDialog:    {"UNALLOCATED_NUMBER", 0},        // 404
+	bridge.NotFound:    {"UNALLOCATED_NUMBER", 0},        // 404
+	bridge.NoRoute:     {"NO_ROUTE_DESTINATION", 0},      // 404
+	bridge.BadNumber:   {"INVALID_NUMBER_FORMAT", 0},     // 484
+	bridge.OldClient:   {"INCOMPATIBLE_DESTINATION", 0},  // 488
+	bridge.MediaFailed: {"NETWORK_OUT_OF_ORDER", 500},    // 503
+	bridge.AccountDown: {"DESTINATION_OUT_OF_ORDER", 0},  // 502
+	bridge.Congestion:  {"NORMAL_CIRCUIT_CONGESTION", 0}, // 503
+	bridge.Failure:     {"NETWORK_OUT_OF_ORDER", 500},    // 503
+}
+
+// farewellOf says how a channel is hung up for a cause.
+func farewellOf(c bridge.Cause) farewell {
+	if f, known := farewells[c.Reason]; known {
+		return f
 	}
-	return "NETWORK_OUT_OF_ORDER"
+	return farewells[bridge.Failure]
+}
+
+// response is the SIP code in the form in which mod_sofia's sofia_on_hangup reads it of varResponse; "" leaves the code to
+// the name.
+func (f farewell) response() string {
+	if f.sip == 0 {
+		return ""
+	}
+	return "sip:" + strconv.Itoa(f.sip)
 }
 
 // statusOf says a reason with the words of Asterisk's DIALSTATUS: the same variable means the same behind either PBX.

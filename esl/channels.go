@@ -15,6 +15,7 @@ type mainChannel struct {
 	dials  string // dialplan context that its transfers go to
 	cause  string // of its end
 	parked bool   // it is parked, as it is when its media channel has gone
+	took   int    // event.profile of the way on which it came to us
 }
 
 // event takes an event of the leg's channels, or of one that is bridged with its media channel.
@@ -35,13 +36,17 @@ func (l *leg) mainEvent(e event) {
 	l.main.note(e)
 	switch e.name {
 	case "CHANNEL_PARK":
+		if (l.state == up || l.state == parting) && l.main.movedOn(e) {
+			l.sentElsewhere()
+			return
+		}
 		l.main.parked = true
 		if l.state == parting {
 			l.reattach()
 			return
 		}
 	case "CHANNEL_BRIDGE":
-		l.main.parked = false
+		l.main.parked, l.main.took = false, max(l.main.took, e.profile())
 		if l.state == connecting && e.other == l.audio.channel {
 			l.connected()
 		}
@@ -56,10 +61,26 @@ func (l *leg) mainEvent(e event) {
 	l.role.event(e)
 }
 
+// movedOn reports whether a CHANNEL_PARK is the work of a dialplan that the channel was sent to since it came to us. The
+// park with which it came may be told late.
+func (m *mainChannel) movedOn(e event) bool {
+	return e.inDialplan() && m.took != 0 && e.profile() > m.took
+}
+
+// sentElsewhere: somebody has sent the party to another extension, and that is over with us. The party is let be: it may
+// wait there for somebody, or for us in another call.
+func (l *leg) sentElsewhere() {
+	l.takeMain()
+	l.end(bridge.CauseOf(bridge.Normal), nil)
+}
+
 // note keeps what an event says of the channel.
 func (m *mainChannel) note(e event) {
 	if name := e.header["Channel-Name"]; name != "" {
 		m.name = name
+	}
+	if m.took == 0 {
+		m.took = e.profile()
 	}
 	if codec := e.header["Channel-Read-Codec-Name"]; codec != "" {
 		m.codec = codec

@@ -56,6 +56,17 @@ func (es *entries) take(id string) *entry {
 	return e
 }
 
+// drop forgets an entry and reports whether it was there still: not taken, nor followed by another of the same channel.
+func (es *entries) drop(id string, e *entry) bool {
+	es.mu.Lock()
+	defer es.mu.Unlock()
+	if es.open[id] != e {
+		return false
+	}
+	delete(es.open, id)
+	return true
+}
+
 func (l *Link) listenEntries() (net.Listener, error) {
 	if l.opt.Socket.Listen == "" {
 		return nil, nil
@@ -131,14 +142,21 @@ func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge
 		l.opt.Log.Warn("refused a call of the socket application", "error", err)
 		return
 	}
-	l.entries.put(e.id, &entry{conn})
-	defer l.entries.take(e.id)
+	own := &entry{conn}
+	l.entries.put(e.id, own)
+	defer l.entries.drop(e.id, own)
 	if !l.arrive(ctx, e, accept) && l.legs.Owner(e.id) == nil {
 		return
 	}
 	// What FreeSWITCH says here it says on the other socket too.
 	_, _ = io.Copy(io.Discard, conn)
+	if owner := l.legs.Owner(e.id); l.entries.drop(e.id, own) && owner != nil {
+		owner.inbox.Put(entryClosed{})
+	}
 }
+
+// maxEntryData limits what FreeSWITCH may say of a call in bytes: it sends a few thousand.
+const maxEntryData = 1 << 20
 
 // greet asks for the call and returns its data.
 func greet(conn net.Conn, limit time.Duration) (event, error) {
@@ -148,22 +166,36 @@ func greet(conn net.Conn, limit time.Duration) (event, error) {
 	if _, err := io.WriteString(conn, "connect\n\n"); err != nil {
 		return event{}, err
 	}
-	text, err := readBlock(bufio.NewReader(io.LimitReader(conn, maxFrameBody)))
+	e, err := readEntry(conn)
 	if err != nil {
 		return event{}, fmt.Errorf("read the call's data: %w", err)
 	}
+	return e, conn.SetDeadline(time.Time{})
+}
+
+// readEntry reads the answer to "connect": the call's data in the form of a plain event, without a frame around it, and
+// how the socket application was called (mod_event_socket.c, parse_command).
+func readEntry(in io.Reader) (event, error) {
+	text, err := readBlock(bufio.NewReader(io.LimitReader(in, maxEntryData)))
+	if err != nil {
+		return event{}, err
+	}
 	flat, ok := decodePlain([]byte(text))
 	if !ok {
-		return event{}, errors.New("read the call's data: no header lines")
+		return event{}, errors.New("no header lines")
+	}
+	if flat["Socket-Mode"] == "static" {
+		return event{}, errors.New("the socket application is not asynchronous, such a channel cannot be bridged: " +
+			"add the word async behind the address in the dialplan")
 	}
 	e := newEvent(flat)
 	if e.id == "" {
 		e.id = flat["Channel-Unique-ID"]
 	}
 	if !validID(e.id) {
-		return event{}, errors.New("read the call's data: no uuid")
+		return event{}, errors.New("no uuid")
 	}
-	return e, conn.SetDeadline(time.Time{})
+	return e, nil
 }
 
 // readBlock reads lines up to an empty one.

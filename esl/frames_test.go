@@ -2,7 +2,6 @@ package esl
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,18 +13,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-// heardFrom lets a socket, library included, read what a server sends, in pieces of at most size bytes, and returns the
-// messages. The server's end is the end of the stream.
-func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []message {
+// streamSocket returns a socket to a server that lets it in, sends a stream in pieces of at most size bytes, and hangs up.
+// served returns when the server has ended.
+func streamSocket(t testing.TB, stream []byte, size int, counts *frameCounts) (s *socket, served func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	served := make(chan struct{})
+	done := make(chan struct{})
 	go func() {
-		defer close(served)
+		defer close(done)
 		conn, err := listener.Accept()
 		if err != nil {
 			return
@@ -38,23 +36,31 @@ func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []mes
 		}
 		// What follows the answer to the password at once must not be lost.
 		_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
-		for len(stream) > 0 {
-			n := min(size, len(stream))
-			if _, err := conn.Write(stream[:n]); err != nil {
+		for rest := stream; len(rest) > 0; {
+			n := min(size, len(rest))
+			if _, err := conn.Write(rest[:n]); err != nil {
 				return
 			}
-			stream = stream[n:]
+			rest = rest[n:]
 		}
 	}()
-	s, err := dialSocket(t.Context(), listener.Addr().String(), "ClueCon", 5*time.Second, counts)
+	s, err = dialSocket(t.Context(), listener.Addr().String(), "ClueCon", 5*time.Second, counts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, func() { <-done; _ = listener.Close() }
+}
+
+// heardFrom lets a socket, library included, read what a server sends, in pieces of at most size bytes, and returns the
+// messages. The server's end is the end of the stream.
+func heardFrom(t testing.TB, stream []byte, size int, counts *frameCounts) []message {
+	t.Helper()
+	s, served := streamSocket(t, stream, size, counts)
+	defer served()
 	var all []message
 	if err := s.read(func(m message) { all = append(all, m) }); err == nil {
 		t.Error("the end of the stream is no error")
 	}
-	<-served
 	return all
 }
 
@@ -194,43 +200,6 @@ func TestLogin(t *testing.T) {
 }
 
 var errTimeout = errors.New("timeout")
-
-func FuzzFrames(f *testing.F) {
-	f.Add([]byte(sentinel))
-	f.Add([]byte("Content-Type: command/reply\nReply-Text: -ERR\n\n" + sentinel))
-	f.Add([]byte("Content-Type: api/response\nContent-Length: 4\n\n-ERR"))
-	f.Add([]byte("Content-Type: text/event-plain\nContent-Length: 14\n\nEvent-Name: X\n"))
-	f.Add([]byte("Content-Length: -1\n\nContent-Type: text/disconnect-notice\nContent-Length: 3\n\nbye"))
-	f.Fuzz(func(t *testing.T, stream []byte) {
-		counts := &frameCounts{}
-		in := bufio.NewReader(strings.NewReader(string(stream)))
-		for {
-			fr, err := readFrame(in, counts)
-			if err != nil {
-				return
-			}
-			out := fr.forLibrary(counts)
-			if len(out) == 0 {
-				continue
-			}
-			// What comes out is one frame that says the same when it is read once more.
-			again := bufio.NewReader(strings.NewReader(string(out)))
-			second, err := readFrame(again, &frameCounts{})
-			if err != nil || again.Buffered() != 0 {
-				t.Fatalf("%q becomes %q: %v, %d bytes over", stream, out, err, again.Buffered())
-			}
-			if kind := second.header["Content-Type"]; kind == typeReply && (strings.Contains(second.header["Reply-Text"], "-ERR") || len(second.body) > 0) {
-				t.Fatalf("%q becomes %q, which the library dies of", stream, out)
-			}
-			if second.header["Content-Type"] == typeEvent {
-				var flat map[string]string
-				if err := json.Unmarshal(second.body, &flat); err != nil {
-					t.Fatalf("%q becomes %q: %v", stream, out, err)
-				}
-			}
-		}
-	})
-}
 
 func FuzzSDP(f *testing.F) {
 	f.Add("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio 30320 RTP/AVP 97 101\r\na=rtpmap:97 opus/48000/2\r\n")

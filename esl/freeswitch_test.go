@@ -23,6 +23,7 @@ const testDialplan = `
   <extension name="end"><condition field="destination_number" expression="^end$">
     <action application="set" data="end_result=${TGTRUNK_STATUS}/${TGTRUNK_REASON}/${TGTRUNK_CAUSE}/${TGTRUNK_RETRY_AFTER}"/>
     <action application="hash" data="insert/end/${tgtrunk_dialled}/${TGTRUNK_STATUS}:${TGTRUNK_REASON}:${TGTRUNK_CAUSE}:${TGTRUNK_RETRY_AFTER}"/>
+    <action application="set" data="last_bridge_proto_specific_hangup_cause=${tgtrunk_sip}"/>
     <action application="hangup" data="${tgtrunk_hangup}"/>
   </condition></extension>
   <extension name="failing"><condition field="destination_number" expression="^8\d+$">
@@ -42,7 +43,23 @@ const testDialplan = `
     <action application="set" data="tgtrunk_password=sesame"/>
     <action application="socket" data="127.0.0.1:@SOCKET@ async"/>
     <action application="hash" data="insert/end/${tgtrunk_dialled}/${TGTRUNK_STATUS}:${TGTRUNK_REASON}:${TGTRUNK_CAUSE}:${TGTRUNK_RETRY_AFTER}"/>
+    <action application="set" data="last_bridge_proto_specific_hangup_cause=${tgtrunk_sip}"/>
     <action application="hangup" data="${tgtrunk_hangup}"/>
+  </condition></extension>
+  <extension name="static"><condition field="destination_number" expression="^6\d+$">
+    <action application="set" data="tgtrunk_dialled=${destination_number}"/>
+    <action application="set" data="tgtrunk_password=sesame"/>
+    <action application="set" data="tgtrunk_hangup=NORMAL_TEMPORARY_FAILURE"/>
+    <action application="socket" data="127.0.0.1:@SOCKET@ full"/>
+    <action application="set" data="last_bridge_proto_specific_hangup_cause=${tgtrunk_sip}"/>
+    <action application="hangup" data="${tgtrunk_hangup}"/>
+  </condition></extension>
+  <extension name="elsewhere"><condition field="destination_number" expression="^4\d+$">
+    <action application="set" data="tgtrunk_app=tgtrunk"/><action application="set" data="tgtrunk_failed=busy XML lab"/>
+    <action application="park"/>
+  </condition></extension>
+  <extension name="hold"><condition field="destination_number" expression="^hold$">
+    <action application="set" data="park_timeout=3:NORMAL_CLEARING"/><action application="park"/>
   </condition></extension>
   <extension name="echo"><condition field="destination_number" expression="^echo$">
     <action application="answer"/><action application="echo"/>

@@ -18,7 +18,12 @@ const (
 	varFailed   = "tgtrunk_failed"   // "extension [dialplan [context]]" to go on with when the call does not come about
 	varPassword = "tgtrunk_password" // for calls that come over our socket
 	varHangup   = "tgtrunk_hangup"   // set by us: FreeSWITCH's name of the cause, for the hangup application
+	varSIP      = "tgtrunk_sip"      // set by us: what varResponse is to be, for a dialplan that hangs up
 )
+
+// varResponse overrides the SIP code that mod_sofia makes of a hang-up cause. It is set only where the next thing is the
+// hang-up: left on a channel that goes on, it would give the code of whatever comes to fail later.
+const varResponse = "last_bridge_proto_specific_hangup_cause"
 
 // inbound is a channel that the dialplan parked for us, or sent to our socket.
 type inbound struct {
@@ -28,6 +33,7 @@ type inbound struct {
 	rang     bool
 	answered bool // we answered it, or tried to
 	settling bool // parked anew and not heard of since: it is offered when it is
+	gone     bool // the socket application let it go: it hangs up, or runs the dialplan's next action
 }
 
 // waitingTimeout is how long FreeSWITCH keeps a caller we have taken, longer than any party may ring: only for the case
@@ -121,14 +127,19 @@ func (in *inbound) order(item any) {
 	case ringOrder:
 		in.ring()
 	case answerOrder:
-		if in.state == waiting {
+		if in.state == waiting && !in.gone {
 			in.prepare()
+		}
+	case entryClosed:
+		if in.state == waiting { // later it is ours whatever becomes of the connection
+			in.gone = true
+			in.deadline.Reset(partingSettles)
 		}
 	}
 }
 
 func (in *inbound) ring() {
-	if in.rang || in.state != waiting || in.start.answered() {
+	if in.rang || in.state != waiting || in.gone || in.start.answered() {
 		return
 	}
 	in.rang = true
@@ -157,12 +168,20 @@ func (in *inbound) event(e event) {
 	case e.name == "CHANNEL_PARK" && in.settling:
 		in.deadline.Stop()
 		in.offer()
+	case e.name == "CHANNEL_PARK" && in.state == waiting && in.main.movedOn(e):
+		in.takeMain() // somebody has sent the caller to another extension, which parks
+		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 	}
 }
 
 func (in *inbound) expired() {
-	if in.settling {
+	switch {
+	case in.settling:
 		in.offer()
+		return
+	case in.gone:
+		in.takeMain() // it lives, and is the dialplan's
+		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 		return
 	}
 	in.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel did not come up in time"))
@@ -183,7 +202,7 @@ func (in *inbound) release(ctx context.Context) error {
 		status = "ANSWER"
 	}
 	return in.link.letGo(ctx, id, departure{
-		variables: causeVariables(status, in.ended.Cause), cause: hangupCause(in.ended.Cause),
+		variables: causeVariables(status, in.ended.Cause), farewell: farewellOf(in.ended.Cause),
 		onward: !in.answered, entry: entry != nil, failed: in.start.variable(varFailed),
 	})
 }
@@ -191,7 +210,7 @@ func (in *inbound) release(ctx context.Context) error {
 // departure is how a caller's channel leaves us.
 type departure struct {
 	variables map[string]string
-	cause     string // what it is hung up with
+	farewell  farewell
 	onward    bool   // it may go on in the dialplan
 	entry     bool   // it came over our socket: when that is closed, the dialplan goes on by itself
 	failed    string // where else it goes on
@@ -200,7 +219,7 @@ type departure struct {
 // letGo sends a caller's channel on, or hangs it up.
 func (l *Link) letGo(ctx context.Context, id string, d departure) error {
 	v := l.verbs()
-	d.variables[varHangup] = d.cause
+	d.variables[varHangup], d.variables[varSIP] = d.farewell.name, d.farewell.response()
 	d.variables[varApp] = "" // parked once more, for whatever reason, it is no new call
 	err := v.setVariables(ctx, id, d.variables)
 	switch {
@@ -213,7 +232,10 @@ func (l *Link) letGo(ctx context.Context, id string, d departure) error {
 			return nil
 		}
 	}
-	if killed := v.kill(ctx, id, d.cause); killed != nil {
+	if response := d.farewell.response(); response != "" && d.onward {
+		err = errors.Join(err, v.setVariables(ctx, id, map[string]string{varResponse: response}))
+	}
+	if killed := v.kill(ctx, id, d.farewell.name); killed != nil {
 		l.condemn(id)
 		return errors.Join(err, killed)
 	}

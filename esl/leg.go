@@ -139,6 +139,11 @@ func (l *leg) workOff() {
 			l.audioLost(item)
 		case event:
 			l.event(item)
+		case parkedAgain:
+			l.event(item.event)
+			if l.main.id == "" {
+				item.again() // it is another call now
+			}
 		default:
 			l.role.order(item)
 		}
@@ -191,8 +196,7 @@ func (l *leg) expired() {
 			l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
 			return
 		}
-		l.takeMain() // it was sent elsewhere, and is not ours any more
-		l.end(bridge.CauseOf(bridge.Normal), nil)
+		l.sentElsewhere()
 	default:
 		l.role.expired()
 	}

@@ -170,10 +170,15 @@ func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 
 // receive takes one event of the socket; it does not block.
 func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) {
-	if e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && l.arrive(ctx, e, accept) {
+	ours := e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && !e.heldBySocket()
+	if ours && l.arrive(ctx, e, accept) {
 		return
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
+		if ours && e.inDialplan() {
+			owner.inbox.Put(parkedAgain{e, func() { l.arrive(ctx, e, accept) }})
+			return
+		}
 		owner.inbox.Put(e)
 		return
 	}
@@ -210,7 +215,7 @@ func (l *Link) turnAway(ctx context.Context, e event, reason bridge.Reason) {
 	cause := bridge.CauseOf(reason)
 	entry := l.entries.take(e.id)
 	defer entry.close()
-	err := l.letGo(ctx, e.id, departure{variables: causeVariables(statusOf(reason), cause), cause: hangupCause(cause),
+	err := l.letGo(ctx, e.id, departure{variables: causeVariables(statusOf(reason), cause), farewell: farewellOf(cause),
 		onward: !e.answered(), entry: entry != nil, failed: e.variable(varFailed)})
 	if err != nil {
 		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", e.id, "error", err)

@@ -17,4 +17,11 @@ type (
 	// audioLost says that a media channel has ended, or, without a channel, that the way for audio broke down.
 	audioLost struct{ channel string }
 	jobDone   struct{ answer string } // the dialling job has come to its end
+	// entryClosed says that the socket application no longer holds the caller.
+	entryClosed struct{}
+	// parkedAgain says that the dialplan has parked a leg's own channel for this trunk once more; again offers it.
+	parkedAgain struct {
+		event event
+		again func()
+	}
 )

@@ -152,6 +152,9 @@ func (out *outbound) order(item any) {
 		return
 	}
 	if !strings.HasPrefix(done.answer, "+OK") {
+		if out.main.cause == "" { // no channel has said it
+			out.main.cause = causeName(done.answer)
+		}
 		out.takeMain()
 		out.end(failedDial(done.answer), nil)
 		return
@@ -193,7 +196,7 @@ func (out *outbound) release(ctx context.Context) error {
 	if id == "" {
 		return nil
 	}
-	cause := hangupCause(out.ended.Cause)
+	cause := farewellOf(out.ended.Cause).name
 	if out.dialing {
 		cause = "ORIGINATOR_CANCEL"
 	}

@@ -3,25 +3,34 @@ package esl_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // newPhoneRig runs a link towards the shared FreeSWITCH, with one SIP phone.
-func newPhoneRig(t *testing.T, o lab.PhoneOptions) (*rig, *lab.Phone) {
+func newPhoneRig(t *testing.T, o lab.PhoneOptions, change ...func(*esl.Options)) (*rig, *lab.Phone) {
 	t.Helper()
 	fs := sharedFreeSWITCH(t)
+	options := fs.options()
+	for _, c := range change {
+		c(&options)
+	}
 	o.Name, o.Server = "alice", fmt.Sprintf("127.0.0.1:%d", fs.ports.sip)
 	phone, err := lab.NewPhone(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(phone.Close)
-	return newRig(t, fs), phone
+	return newRigWith(t, fs, options), phone
 }
 
 func call(t *testing.T, phone *lab.Phone, number string) *lab.PhoneCall {
@@ -107,21 +116,52 @@ func TestPhoneTransfers(t *testing.T) {
 	ended(t, leg, bridge.Normal)
 }
 
-// TestPhoneRefused: what a SIP caller sees of each reason.
+// documented returns the Q.850 cause and the SIP code of each reason in the documentation's table of failures.
+func documented(t *testing.T) map[bridge.Reason][2]int {
+	t.Helper()
+	text, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n| TGTRUNK_REASON |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	codes := map[bridge.Reason][2]int{}
+	for _, line := range regexp.MustCompile("(?m)^\\| ([A-Z_`, ]+) \\|[^|]*\\| (\\d+) \\| (\\d+) \\|$").FindAllStringSubmatch(table, -1) {
+		for _, reason := range regexp.MustCompile("[A-Z_]+").FindAllString(line[1], -1) {
+			q850, _ := strconv.Atoi(line[2])
+			sip, _ := strconv.Atoi(line[3])
+			codes[bridge.Reason(reason)] = [2]int{q850, sip}
+		}
+	}
+	if len(codes) < 20 {
+		t.Fatalf("the docs' table has %d reasons", len(codes))
+	}
+	return codes
+}
+
+// TestPhoneRefused: a SIP caller is told of each reason what the table of the documentation says, by whichever way the call
+// came and whoever hangs up.
 func TestPhoneRefused(t *testing.T) {
-	r, phone := newPhoneRig(t, lab.PhoneOptions{})
-	for reason, status := range map[bridge.Reason]int{
-		bridge.Busy: 486, bridge.NoAnswer: 480, bridge.Unreachable: 480, bridge.Declined: 603, bridge.Privacy: 403, bridge.NotFound: 404,
-		bridge.BadNumber: 484, bridge.Flood: 503, bridge.AccountDown: 502, bridge.MediaFailed: 503, bridge.OldClient: 488,
-		bridge.Elsewhere: 603,
-	} {
-		c := call(t, phone, "5001")
-		leg := r.offer().Leg
-		leg.Ring()
-		leg.Hangup(bridge.CauseOf(reason))
-		ended(t, leg, reason)
-		if o, err := c.WaitOver(soon(t)); err != nil || o.Status != status {
-			t.Errorf("%s: phone sees %d (%v), want %d", reason, o.Status, err, status)
+	r, phone := newPhoneRig(t, lab.PhoneOptions{}, func(o *esl.Options) {
+		o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", sharedFreeSWITCH(t).ports.socket), Password: "sesame"}
+	})
+	// The number that FreeSWITCH's names of these have, for want of better ones.
+	others := map[bridge.Reason]int{bridge.Privacy: 54, bridge.Blocked: 54, bridge.Self: 54, bridge.OldClient: 88, bridge.Elsewhere: 21}
+	for reason, want := range documented(t) {
+		if other, is := others[reason]; is {
+			want[0] = other
+		}
+		for way, number := range map[string]string{"hung up by us": "5001", "by the extension for failures": "8201", "behind the socket application": "7201"} {
+			t.Run(string(reason)+" "+way, func(t *testing.T) {
+				c := call(t, phone, number)
+				leg := r.offer().Leg
+				leg.Ring()
+				leg.Hangup(bridge.CauseOf(reason))
+				ended(t, leg, reason)
+				if o, err := c.WaitOver(soon(t)); err != nil || o.Status != want[1] || o.Q850() != want[0] {
+					t.Errorf("phone sees %d, cause %d (%v), want %d, %d", o.Status, o.Q850(), err, want[1], want[0])
+				}
+			})
 		}
 	}
 	c := call(t, phone, "5001")
@@ -129,6 +169,33 @@ func TestPhoneRefused(t *testing.T) {
 	leg.Ring()
 	c.Hangup()
 	ended(t, leg, bridge.Cancelled)
+}
+
+// TestPhoneIsToldToWait: the seconds go onto the response by each way.
+func TestPhoneIsToldToWait(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	for _, number := range []string{"5001", "8202"} {
+		c := call(t, phone, number)
+		leg := r.offer().Leg
+		leg.Hangup(bridge.CauseOf(bridge.Flood).WithRetryAfter(42 * time.Second))
+		ended(t, leg, bridge.Flood)
+		if o, err := c.WaitOver(soon(t)); err != nil || o.Status != 503 || o.RetryAfter != "42" {
+			t.Errorf("%s: phone sees %d, Retry-After %q (%v)", number, o.Status, o.RetryAfter, err)
+		}
+	}
+}
+
+// TestRefusalLeavesNothing: a caller whose call failed with a code of ours, and goes on to another target that is busy,
+// is told busy.
+func TestRefusalLeavesNothing(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	c := call(t, phone, "4001")
+	leg := r.offer().Leg
+	leg.Hangup(bridge.CauseOf(bridge.MediaFailed))
+	ended(t, leg, bridge.MediaFailed)
+	if o, err := c.WaitOver(soon(t)); err != nil || o.Status != 486 {
+		t.Errorf("phone sees %d (%v)", o.Status, err)
+	}
 }
 
 // TestPhoneIsDialled: a phone that is dialled directly sees who calls, and what it says becomes the reason.

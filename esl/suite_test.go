@@ -42,7 +42,9 @@ func shortTiming() timing {
 		sweep: 100 * time.Millisecond, lostAfter: 500 * time.Millisecond, settle: time.Millisecond}
 }
 
-func newFakeWorld(t testing.TB) *fakeWorld {
+func newFakeWorld(t testing.TB) *fakeWorld { return newFakeWorldWith(t, nil) }
+
+func newFakeWorldWith(t testing.TB, change func(*Options)) *fakeWorld {
 	w := &fakeWorld{fakeFS: newFakeFS(t)}
 	w.calls = func(number string) *fakeParty {
 		if p, ok := w.parties.Load(number); ok {
@@ -53,6 +55,9 @@ func newFakeWorld(t testing.TB) *fakeWorld {
 	o := w.options()
 	o.RequestTimeout = 4 * time.Second
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	if change != nil {
+		change(&o)
+	}
 	link, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +115,7 @@ type fakeParty struct {
 	fs              *fakeFS
 	channel         *fakeChannel
 	rings, up, over chan struct{}
+	scripted        bool // a test does everything; rings is closed when the party is called
 }
 
 func closeOnce(c chan struct{}) {
@@ -210,7 +216,12 @@ func (p *fakeParty) Hangup() error {
 // startWorld runs the link of a world and returns its offers.
 func startWorld(t *testing.T) (*fakeWorld, chan bridge.Offer) {
 	t.Helper()
-	w := newFakeWorld(t)
+	return startWorldWith(t, nil)
+}
+
+func startWorldWith(t *testing.T, change func(*Options)) (*fakeWorld, chan bridge.Offer) {
+	t.Helper()
+	w := newFakeWorldWith(t, change)
 	offers := make(chan bridge.Offer, 10)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

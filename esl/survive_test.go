@@ -11,6 +11,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/esl"
+	"github.com/tgtrunk/tgtrunk/lab"
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -62,7 +63,12 @@ type proxy struct {
 
 func newProxy(t *testing.T, port int) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return newProxyAt(t, "127.0.0.1:0", port)
+}
+
+func newProxyAt(t *testing.T, address string, port int) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,6 +209,91 @@ func TestSocketApplication(t *testing.T) {
 	next[bridge.Media](t, offer.Leg)
 	offer.Leg.Hangup(bridge.CauseOf(bridge.Normal))
 	ended(t, offer.Leg, bridge.Normal)
+}
+
+// TestSocketNeedsAsync: a dialplan that forgot async gets the call back at once, unanswered, instead of a caller who hears
+// nothing.
+func TestSocketNeedsAsync(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{}, func(o *esl.Options) {
+		o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", sharedFreeSWITCH(t).ports.socket), Password: "sesame"}
+	})
+	c := call(t, phone, "6001")
+	if o, err := c.WaitOver(soon(t)); err != nil || o.Status != 503 || !o.Answered.IsZero() {
+		t.Errorf("phone sees %+v, %v", o, err)
+	}
+	if len(r.offers) != 0 {
+		t.Error("a call is offered")
+	}
+}
+
+// TestSentOn: a party who is sent to another extension is let be, even where that parks it; and where it is an extension of
+// ours, that is another call.
+func TestSentOn(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	t.Run("to a park of others", func(t *testing.T) {
+		c := call(t, phone, "5001")
+		o := r.offer()
+		o.Leg.Answer()
+		next[bridge.Answered](t, o.Leg)
+		r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " hold XML lab")
+		ended(t, o.Leg, bridge.Normal)
+		if out, err := c.WaitOver(soon(t)); err != nil || out.Q850() != 16 { // of its own park_timeout; ours would be another
+			t.Errorf("phone sees %+v, %v", out, err)
+		}
+	})
+	for _, answered := range []bool{true, false} {
+		t.Run(fmt.Sprintf("to us, answered %v", answered), func(t *testing.T) {
+			c := call(t, phone, "5001")
+			o := r.offer()
+			reason := bridge.Cancelled
+			if o.Leg.Ring(); answered {
+				o.Leg.Answer()
+				next[bridge.Answered](t, o.Leg)
+				reason = bridge.Normal
+			}
+			r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " 5002 XML lab")
+			ended(t, o.Leg, reason)
+			second := r.offer()
+			if second.Dialled != "5002" || second.Caller.Number != "200" {
+				t.Errorf("offer %+v", second.Request)
+			}
+			second.Leg.Answer()
+			next[bridge.Answered](t, second.Leg)
+			s := speak(t, next[bridge.Media](t, second.Leg).Flow, 900)
+			if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
+				t.Error(err)
+			}
+			s.stop()
+			second.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+			ended(t, second.Leg, bridge.Normal)
+			if _, err := c.WaitOver(soon(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSocketDropped: the connection of the socket application breaks while it rings; the dialplan goes on with the caller,
+// and nobody here touches the call any more.
+func TestSocketDropped(t *testing.T) {
+	fs := sharedFreeSWITCH(t)
+	inside, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProxyAt(t, fmt.Sprintf("127.0.0.1:%d", fs.ports.socket), inside)
+	r, phone := newPhoneRig(t, lab.PhoneOptions{}, func(o *esl.Options) {
+		o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", inside), Password: "sesame"}
+	})
+	c := call(t, phone, "7009")
+	o := r.offer()
+	o.Leg.Ring()
+	p.cut()
+	ended(t, o.Leg, bridge.Cancelled)
+	if out, err := c.WaitOver(soon(t)); err != nil || out.Status == 200 {
+		t.Errorf("phone sees %+v, %v", out, err)
+	}
+	_ = p.listener.Close()
 }
 
 // TestProcessKilled: what a process that was killed left behind is ended by the next one.

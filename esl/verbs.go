@@ -121,6 +121,11 @@ func (v verbs) dump(ctx context.Context, id string) (event, error) {
 	if err != nil {
 		return event{}, err
 	}
+	return dumped(text)
+}
+
+// dumped reads the answer to uuid_dump.
+func dumped(text string) (event, error) {
 	var decoded map[string]any
 	if err := json.Unmarshal([]byte(text), &decoded); err != nil {
 		return event{}, fmt.Errorf("read what freeswitch says of a channel: %w", err)
