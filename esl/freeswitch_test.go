@@ -84,7 +84,7 @@ const testDialplan = `
 <context name="in"><extension name="in"><condition field="destination_number" expression="^(.+)$">
   <action application="set" data="tgtrunk_app=tgtrunk"/>
   <action application="set" data="tgtrunk_dialled=$1"/>
-  <action application="set" data="park_timeout=2:NORMAL_TEMPORARY_FAILURE"/>
+  <action application="set" data="park_timeout=20:NORMAL_TEMPORARY_FAILURE"/>
   <action application="park"/>
 </condition></extension></context>
 <context name="far"><extension name="far"><condition field="destination_number" expression="^(.+)$">

@@ -277,7 +277,7 @@ func TestSentOn(t *testing.T) {
 // and nobody here touches the call any more.
 func TestSocketDropped(t *testing.T) {
 	fs := sharedFreeSWITCH(t)
-	inside, err := freePort()
+	inside, err := lab.FreeTCPPort()
 	if err != nil {
 		t.Fatal(err)
 	}
