@@ -54,6 +54,12 @@ const testDialplan = `
     <action application="set" data="last_bridge_proto_specific_hangup_cause=${tgtrunk_sip}"/>
     <action application="hangup" data="${tgtrunk_hangup}"/>
   </condition></extension>
+  <extension name="twice"><condition field="destination_number" expression="^(3\d+|once-more)$">
+    <action application="set" data="tgtrunk_app=tgtrunk"/>
+    <action application="set" data="tgtrunk_failed=${cond(${destination_number} == once-more ? end : once-more)} XML lab"/>
+    <action application="set" data="park_timeout=10:NORMAL_TEMPORARY_FAILURE"/>
+    <action application="park"/>
+  </condition></extension>
   <extension name="elsewhere"><condition field="destination_number" expression="^4\d+$">
     <action application="set" data="tgtrunk_app=tgtrunk"/><action application="set" data="tgtrunk_failed=busy XML lab"/>
     <action application="park"/>

@@ -65,7 +65,7 @@ func (f *fakeFS) caller(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := &fakeParty{number: id, rings: make(chan struct{}), up: make(chan struct{}), over: make(chan struct{}), fs: f}
-	c := &fakeChannel{id: id, party: p, vars: map[string]string{varApp: "tgtrunk", varDialled: id}}
+	c := &fakeChannel{id: id, party: p, vars: map[string]string{varApp: "tgtrunk", varDialled: id, varFailed: "again"}}
 	p.channel = c
 	f.channels[id] = c
 	f.park(c)
