@@ -32,6 +32,9 @@ func (k TrunkKind) String() string {
 type Config struct {
 	Trunks map[string]TrunkKind // every trunk by its name
 	Rules  []Rule               // in the order in which they are tried
+
+	// Functions names the PBXs whose variables may be dialplan functions as well (DialplanFunction), as Asterisk's.
+	Functions map[string]bool
 }
 
 // Rule sends the calls of one trunk that match to targets.
@@ -83,6 +86,7 @@ type Warning struct {
 type Table struct {
 	rules    map[string][]rule // by the trunk the call comes from, in order
 	kinds    map[string]TrunkKind
+	writable map[string]bool // Config.Functions
 	warnings []Warning
 }
 
@@ -100,7 +104,7 @@ func (t *Table) Warnings() []Warning { return slices.Clone(t.warnings) }
 
 // NewTable checks the rules and returns their table. The error joins a *RuleError for everything that is wrong.
 func NewTable(c Config) (*Table, error) {
-	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks)}
+	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks), writable: maps.Clone(c.Functions)}
 	var errs []error
 	for _, r := range c.Rules {
 		checked, problems := t.check(r)
