@@ -223,7 +223,7 @@ func TestFeatures(t *testing.T) {
 	}
 	t.Run("Park", func(t *testing.T) {
 		leg, heard := f.enter(t, "park")
-		f.until("parked", func() bool { return strings.Contains(f.cli("parking show default"), "Space") })
+		f.until("parked", func() bool { return strings.Contains(f.cli("parking show default"), "Local/park@features") })
 		bob := f.call(t, "bob", "701")
 		hears(t, "telegram", heard.tail, "bob")
 		hears(t, "bob, who fetched the call", newestOf(bob), "telegram")
