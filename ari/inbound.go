@@ -66,7 +66,8 @@ func (in *inbound) read(facts map[string]string) {
 
 // request says what is known of the call. Whatever the dialplan put behind the application's name comes first:
 // Stasis(tgtrunk,${EXTEN}); without that the extension that was dialled. Further arguments of the form NAME=value are facts
-// under their names.
+// under their names, but not where the extension that was dialled holds a comma: a dialplan that passes it on unfiltered
+// lets the phone write arguments.
 func (in *inbound) request() routing.Request {
 	channel := &in.start.Channel
 	at := channel.GetDialplan()
@@ -83,7 +84,13 @@ func (in *inbound) request() routing.Request {
 		"PBX_ACCOUNT":     channel.GetAccountcode(),
 		"PBX_LANGUAGE":    channel.GetLanguage(),
 	}
-	for i, arg := range in.start.Args[min(1, len(in.start.Args)):] {
+	args := in.start.Args[min(1, len(in.start.Args)):]
+	if strings.Contains(at.GetExten(), ",") && len(args) > 0 {
+		in.log.Warn("ignored the arguments of Stasis(): a phone has dialled a comma, and may have written them; "+
+			"give Stasis() the dialled extension through FILTER()", "context", at.GetContext())
+		args = nil
+	}
+	for i, arg := range args {
 		facts["PBX_ARG"+strconv.Itoa(i+2)] = arg
 		name, value, named := strings.Cut(arg, "=")
 		if named && validVariable(name) && !strings.ContainsAny(name, "(") && !strings.HasPrefix(name, "PBX_") {

@@ -52,6 +52,11 @@ exten => 1,1,Answer()
  same => n,Read(PIN,,4,,1,5)
  same => n,Set(GLOBAL(PIN_READ)=${PIN})
  same => n,Hangup(16)
+[record]
+exten => _X.,1,Set(CDR(userfield)=${COLOUR})
+ same => n,Set(GLOBAL(RECORD)=${CHANNEL(language)}/${CDR(userfield)})
+ same => n,Answer()
+ same => n,Wait(600)
 [slow]
 exten => _X.,1,Ringing()
  same => n,Wait(0.5)

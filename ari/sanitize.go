@@ -54,16 +54,9 @@ func cleanVariables(in map[string]string) (out map[string]string, refused []stri
 	return out, refused
 }
 
-// writableFunctions are the dialplan functions that may stand where a variable name is expected.
-const writableFunctions = " CALLERID CONNECTEDLINE REDIRECTING CHANNEL CDR PJSIP_HEADER JITTERBUFFER GROUP "
-
 func validVariable(name string) bool {
-	function, argument, isFunction := strings.Cut(name, "(")
-	if isFunction {
-		argument, ok := strings.CutSuffix(argument, ")")
-		return ok && strings.Contains(writableFunctions, " "+function+" ") && onlyRunes(argument, func(r rune) bool {
-			return isWord(r) || r == '-' || r == ','
-		})
+	if strings.Contains(name, "(") {
+		return routing.DialplanFunction(name)
 	}
 	plain := strings.TrimPrefix(strings.TrimPrefix(name, "_"), "_")
 	return plain != "" && len(plain) <= 80 && plain[0] != '_' && (plain[0] < '0' || plain[0] > '9') && onlyRunes(plain, isWord)

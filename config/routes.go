@@ -24,7 +24,11 @@ func (c *checker) routes() {
 		rules[i] = r.rule(i, lineOf(c.root, "routes", i))
 		rules[i].Numbers, rules[i].Names = numbering.rules(lines), numbering.names()
 	}
-	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Lines: c.trunkLines(), Rules: rules})
+	functions := map[string]bool{}
+	for _, p := range c.config.PBX {
+		functions[p.Name] = p.Asterisk != nil
+	}
+	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Lines: c.trunkLines(), Rules: rules, Functions: functions})
 	for _, err := range unjoin(err) {
 		problem := Problem{Path: c.config.Path, Text: err.Error()}
 		var rule *routing.RuleError

@@ -201,13 +201,12 @@ func statusOf(r bridge.Reason) string {
 	return "CHANUNAVAIL"
 }
 
-// causeVariables are what the dialplan is told of the end of a call, and the header that goes with a refusal.
+// causeVariables are what the dialplan is told of the end of a call, and the header that goes with a refusal. Those that
+// have no value are emptied: they may be of an attempt before, on the same channel.
 func causeVariables(status string, c bridge.Cause) map[string]string {
-	set := map[string]string{
+	seconds := c.RetryAfterSeconds()
+	return map[string]string{
 		"TGTRUNK_STATUS": status, "TGTRUNK_REASON": string(c.Reason), "TGTRUNK_CAUSE": strconv.Itoa(int(c.Q850)),
+		"TGTRUNK_RETRY_AFTER": seconds, "sip_rh_Retry-After": seconds,
 	}
-	if seconds := c.RetryAfterSeconds(); seconds != "" {
-		set["TGTRUNK_RETRY_AFTER"], set["sip_rh_Retry-After"] = seconds, seconds
-	}
-	return set
 }

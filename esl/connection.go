@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -201,17 +200,4 @@ func (c *connection) sendMessage(ctx context.Context, id string, lines ...string
 	}
 	_, err := c.ask(ctx, "sendmsg "+id+"\n"+strings.Join(lines, "\n"))
 	return err
-}
-
-// watch asks for a sign of life until ctx ends or an answer is overdue, which it returns as an error.
-func (c *connection) watch(ctx context.Context, interval time.Duration) error {
-	for sleep(ctx, interval) {
-		if _, err := c.api(ctx, "global_getvar", "core_uuid"); err != nil && ctx.Err() == nil {
-			if errors.Is(err, context.DeadlineExceeded) {
-				return fmt.Errorf("freeswitch gives no sign of life within %v: %w", c.limit, err)
-			}
-			return err
-		}
-	}
-	return nil
 }

@@ -13,6 +13,8 @@ var (
 	ErrChannelGone = errors.New("channel vanished from freeswitch")
 	// ErrRestarted says that FreeSWITCH is another process than before.
 	ErrRestarted = errors.New("freeswitch was restarted")
+	// ErrReplaced says that another process serves the application on this FreeSWITCH.
+	ErrReplaced = errors.New("another process serves the application on this freeswitch")
 	// ErrNoMedia says that there is no way for audio: neither mod_verto nor the fallback can be used.
 	ErrNoMedia = errors.New("no way for audio to and from freeswitch")
 )

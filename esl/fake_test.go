@@ -33,12 +33,13 @@ type fakeFS struct {
 
 	mu       sync.Mutex
 	closed   bool
-	conns    map[net.Conn]struct{}
+	conns    map[net.Conn]string // who listens, and to which events
 	sockets  map[*websocket.Conn]struct{}
 	channels map[string]*fakeChannel
 	ports    int
 	asked    []string
-	dialJob  string // Job-UUID of the last originate
+	globals  map[string]string // global variables
+	dialJob  string            // Job-UUID of the last originate
 }
 
 // scripted is the result of a job whose end a test tells itself.
@@ -61,8 +62,8 @@ func newFakeFS(t testing.TB) *fakeFS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeFS{listener: listener, core: "core-1", conns: map[net.Conn]struct{}{}, sockets: map[*websocket.Conn]struct{}{},
-		channels: map[string]*fakeChannel{}, ports: 20000}
+	f := &fakeFS{listener: listener, core: "core-1", conns: map[net.Conn]string{}, sockets: map[*websocket.Conn]struct{}{},
+		channels: map[string]*fakeChannel{}, globals: map[string]string{}, ports: 20000}
 	f.web = httptest.NewServer(http.HandlerFunc(f.serveVerto))
 	f.idle.Go(func() {
 		for {
@@ -139,7 +140,7 @@ func (f *fakeFS) serveSocket(conn net.Conn) {
 			_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
 		case "event":
 			f.mu.Lock()
-			f.conns[conn] = struct{}{}
+			f.conns[conn] += " " + rest + " "
 			_, _ = io.WriteString(conn, "Content-Type: command/reply\nReply-Text: +OK event listener enabled json\n\n")
 			f.mu.Unlock()
 		case "bgapi":
@@ -169,7 +170,10 @@ func (f *fakeFS) serveSocket(conn net.Conn) {
 // send sends an event to all that listen. f.mu is held.
 func (f *fakeFS) send(e map[string]any) {
 	text, _ := json.Marshal(e)
-	for conn := range f.conns {
+	for conn, listens := range f.conns {
+		if name, is := e["Event-Name"].(string); is && !strings.Contains(listens, " "+name+" ") {
+			continue
+		}
 		_, _ = fmt.Fprintf(conn, "Content-Length: %d\nContent-Type: text/event-json\n\n%s", len(text), text)
 	}
 }
@@ -216,7 +220,16 @@ func (f *fakeFS) api(line string) string {
 	case "version":
 		return "FreeSWITCH Version 1.10.12-release~64bit (-release 64bit)\n"
 	case "global_getvar":
-		return f.core
+		if words[1] == "core_uuid" {
+			return f.core
+		}
+		return f.globals[words[1]]
+	case "global_setvar": // NAME=NEW or NAME=NEW=OLD, which changes nothing where another value is there
+		parts := append(strings.SplitN(strings.Join(words[1:], " "), "=", 3), "")
+		if old := parts[2]; old == "" || f.globals[parts[0]] == old {
+			f.globals[parts[0]] = parts[1]
+		}
+		return "+OK"
 	case "module_exists":
 		return "true"
 	case "show":

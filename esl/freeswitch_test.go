@@ -1,6 +1,7 @@
 package esl_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,12 @@ const testDialplan = `
     <action application="set" data="last_bridge_proto_specific_hangup_cause=${tgtrunk_sip}"/>
     <action application="hangup" data="${tgtrunk_hangup}"/>
   </condition></extension>
+  <extension name="twice"><condition field="destination_number" expression="^(3\d+|once-more)$">
+    <action application="set" data="tgtrunk_app=tgtrunk"/>
+    <action application="set" data="tgtrunk_failed=${cond(${destination_number} == once-more ? end : once-more)} XML lab"/>
+    <action application="set" data="park_timeout=10:NORMAL_TEMPORARY_FAILURE"/>
+    <action application="park"/>
+  </condition></extension>
   <extension name="elsewhere"><condition field="destination_number" expression="^4\d+$">
     <action application="set" data="tgtrunk_app=tgtrunk"/><action application="set" data="tgtrunk_failed=busy XML lab"/>
     <action application="park"/>
@@ -103,7 +110,7 @@ const testDialplan = `
 <context name="in"><extension name="in"><condition field="destination_number" expression="^(.+)$">
   <action application="set" data="tgtrunk_app=tgtrunk"/>
   <action application="set" data="tgtrunk_dialled=$1"/>
-  <action application="set" data="park_timeout=2:NORMAL_TEMPORARY_FAILURE"/>
+  <action application="set" data="park_timeout=20:NORMAL_TEMPORARY_FAILURE"/>
   <action application="park"/>
 </condition></extension></context>
 <context name="far"><extension name="far"><condition field="destination_number" expression="^(.+)$">
@@ -120,7 +127,9 @@ type freeswitch struct {
 	dir    string
 	binary string
 	verto  bool
-	ports  struct{ esl, verto, sip, socket int } // socket is where the dialplan's socket application goes
+	// context is that of the phones' calls; default "lab"
+	context string
+	ports   struct{ esl, verto, sip, socket int } // socket is where the dialplan's socket application goes
 }
 
 // binary returns the FreeSWITCH to test with.
@@ -177,7 +186,7 @@ func (fs *freeswitch) start() (err error) {
 		return fs.Restart(ctx)
 	}
 	fs.FreeSWITCH, err = lab.StartFreeSWITCH(ctx, lab.FreeSWITCHOptions{
-		Dir: fs.dir, Binary: fs.binary, NoVerto: !fs.verto, Password: password, VertoPassword: vertoPassword, PhoneContext: "lab",
+		Dir: fs.dir, Binary: fs.binary, NoVerto: !fs.verto, Password: password, VertoPassword: vertoPassword, PhoneContext: cmp.Or(fs.context, "lab"),
 		Modules: []string{"mod_conference"}, Configuration: featureConference,
 		Dialplan: strings.Replace(strings.ReplaceAll(testDialplan, "@SOCKET@", fmt.Sprint(fs.ports.socket)), `<context name="lab">`,
 			`<context name="lab">`+strings.ReplaceAll(featureDialplan, "@DIR@", fs.dir), 1),

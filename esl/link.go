@@ -23,6 +23,7 @@ type Link struct {
 	opt     Options
 	timing  timing
 	ids     *ids
+	tenure  *tenure
 	started atomic.Bool
 	port    *media.RTPPort // set by Run before anything uses it
 	legs    pbx.Registry[*leg]
@@ -37,6 +38,9 @@ type Link struct {
 	since     time.Time           // guarded by mu; of the connection there is
 	core      string              // guarded by mu; Core-UUID of the FreeSWITCH that our channels are in
 	condemned map[string]struct{} // guarded by mu; channels that could not be hung up yet
+
+	predecessor string    // guarded by mu; how the channels of who served the application before us begin, while it may live
+	spared      time.Time // guarded by mu; until when they are left alone
 }
 
 // timing are the waits that tests shorten.
@@ -45,13 +49,18 @@ type timing struct {
 	watch                  time.Duration // between two looks whether the connections live
 	sweep                  time.Duration // between two reconciliations
 	lostAfter              time.Duration // how long calls go on while FreeSWITCH cannot be reached
+	beat                   time.Duration // between two signs of life of who serves the application
+	lease                  time.Duration // without one the application is anybody's
+	standby                time.Duration // between two looks of who waits for it
+	claim                  time.Duration // how long what was written where nothing was must stay
 	settle                 time.Duration // before unicast may be sent to a channel that has just been answered
 }
 
 func defaultTiming() timing {
 	return timing{
 		backoffMin: 200 * time.Millisecond, backoffMax: 15 * time.Second, watch: 5 * time.Second, sweep: 10 * time.Second,
-		lostAfter: 30 * time.Second, settle: 300 * time.Millisecond,
+		lostAfter: 30 * time.Second, beat: 2 * time.Second, lease: 8 * time.Second, standby: 500 * time.Millisecond,
+		claim: 250 * time.Millisecond, settle: 300 * time.Millisecond,
 	}
 }
 
@@ -70,6 +79,7 @@ func New(o Options) (*Link, error) {
 	}
 	o.Log = o.Log.With("trunk", o.Name)
 	l := &Link{opt: o, timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected, condemned: map[string]struct{}{}}
+	l.tenure = newTenure(o.App, l.ids.instance)
 	l.ways.ready = make(chan struct{})
 	return l, nil
 }
@@ -147,6 +157,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	l.legs.Wait()
 	l.tasks.Wait()
 	l.lastSweep(serving)
+	l.giveBack(serving)
 	stop()
 	running.Wait()
 	return nil

@@ -76,7 +76,7 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 		switch {
 		case l.isCondemned(id):
 			l.execute(ctx, id)
-		case strings.HasPrefix(id, l.ids.mark) && orphaned(last, now, id) && ctx.Err() == nil && !l.isFree(ctx, id):
+		case strings.HasPrefix(id, l.ids.mark) && orphaned(last, now, id) && !l.isSpared(id) && ctx.Err() == nil && !l.isFree(ctx, id):
 			l.logOrphan("channel", id, l.verbs().kill(ctx, id, "NORMAL_TEMPORARY_FAILURE"))
 		}
 	}

@@ -65,7 +65,7 @@ func (l *Link) lost(o *outage, err error) {
 	} else {
 		l.opt.Log.Debug("still no connection to freeswitch", "attempts", o.attempts)
 	}
-	if time.Since(o.since) > l.timing.lostAfter {
+	if errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {
 		l.endAll(l.legs.All(), bridge.Failure, err)
 	}
 }
@@ -97,6 +97,12 @@ func (l *Link) session(serving context.Context, accept func(bridge.Offer)) error
 
 // serve prepares a connection that is being read, declares it good, and looks after it until ctx ends.
 func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.Offer)) error {
+	if _, err := conn.ask(ctx, "event json BACKGROUND_JOB"); err != nil { // what is asked is answered by these
+		return err
+	}
+	if err := l.hold(ctx, verbs{conn: conn}); err != nil {
+		return err
+	}
 	if _, err := conn.ask(ctx, "event json "+subscription); err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	defer cancel()
 	watching.Go(func() { l.probe(ctx, conn) })
 	watching.Go(func() { l.sweep(ctx, before, accept) })
-	return conn.watch(ctx, l.timing.watch)
+	return l.keep(ctx, verbs{conn: conn})
 }
 
 // enter declares the connection good. If FreeSWITCH is another process than before nothing of the old calls exists.

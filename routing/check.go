@@ -155,8 +155,16 @@ func (t *Table) checkTarget(r rule, from TrunkKind, target RuleTarget) (number N
 		refuse("reached_in does not fit a PBX")
 	}
 	for name, value := range target.Variables {
-		switch {
-		case !variableName(name):
+		switch function := strings.ContainsRune(name, '('); {
+		case function && !t.writable[target.Trunk]:
+			refuse("variable %q is a function of Asterisk's dialplan, and trunk %q is no Asterisk", name, target.Trunk)
+		case function && !DialplanFunction(name):
+			refuse("variable %q: the functions that may be set are %s, with an argument in parentheses", name,
+				strings.Join(writableFunctions, ", "))
+		case function && target.Endpoint == "" && !handedOver(name):
+			refuse("variable %q would be of tgtrunk's half of the call, not of the dialplan's: give context %q a plain variable, "+
+				"and let it say Set(%s=${THE_VARIABLE})", name, target.Context, name)
+		case !function && !variableName(name):
 			refuse("variable name %q is not letters, digits and underscores", name)
 		case strings.HasPrefix(strings.ToUpper(name), reservedVariables):
 			refuse("variable %q is set by the service itself", name)

@@ -33,6 +33,9 @@ type Config struct {
 	Trunks map[string]TrunkKind // every trunk by its name
 	Lines  map[string]int       // of the trunks in the configuration file, for warnings; nil where there is none
 	Rules  []Rule               // in the order in which they are tried
+
+	// Functions names the PBXs whose variables may be dialplan functions as well (DialplanFunction), as Asterisk's.
+	Functions map[string]bool
 }
 
 // Rule sends the calls of one trunk that match to targets.
@@ -84,6 +87,7 @@ type Warning struct {
 type Table struct {
 	rules    map[string][]rule // by the trunk the call comes from, in order
 	kinds    map[string]TrunkKind
+	writable map[string]bool // Config.Functions
 	warnings []Warning
 }
 
@@ -101,7 +105,7 @@ func (t *Table) Warnings() []Warning { return slices.Clone(t.warnings) }
 
 // NewTable checks the rules and returns their table. The error joins a *RuleError for everything that is wrong.
 func NewTable(c Config) (*Table, error) {
-	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks)}
+	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks), writable: maps.Clone(c.Functions)}
 	var errs []error
 	for _, r := range c.Rules {
 		checked, problems := t.check(r)

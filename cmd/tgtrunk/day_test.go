@@ -58,12 +58,12 @@ records: {file: {{.Dir}}/{{.Service}}.jsonl}
 const dayDialplan = `
 exten => _[*+0-9a-zA-Z].,1,Set(CHANNEL(hangup_handler_push)=telling,s,1)
  same => n,ExecIf($["${CALLERID(name)}" = "2 s"]?Set(TGTRUNK_TIMEOUT=2))
- same => n,Stasis(left,${EXTEN})
+ same => n,Stasis(left,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,GotoIf($["${STASISSTATUS}" != "FAILED" & "${TGTRUNK_REASON}" != "ACCOUNT_DOWN"]?end)
  same => n,Gosub(telling,s,1)
  same => n,Set(TGTRUNK_LEG=)
  same => n,Set(TGTRUNK_REASON=)
- same => n,Stasis(right,${EXTEN})
+ same => n,Stasis(right,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,ExecIf($["${STASISSTATUS}" = "FAILED"]?Set(TGTRUNK_CAUSE=27))
  same => n(end),Hangup(${TGTRUNK_CAUSE})
 

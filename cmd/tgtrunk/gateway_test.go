@@ -45,7 +45,7 @@ records: {file: {{.Dir}}/calls.jsonl}
 const gatewayDialplan = `
 exten => _[*+0-9a-zA-Z].,1,Set(CHANNEL(hangup_handler_push)=telling,s,1)
  same => n,ExecIf($["${CALLERID(name)}" = "3 s"]?Set(TGTRUNK_REACHED_IN=3))
- same => n,Stasis(tgtrunk,${EXTEN})
+ same => n,Stasis(tgtrunk,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,Hangup(${TGTRUNK_CAUSE})
 
 [from-telegram]

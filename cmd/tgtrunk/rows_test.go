@@ -55,7 +55,7 @@ records: {file: {{.Dir}}/calls.jsonl}
 // TGTRUNK_TIMEOUT.
 const rowsDialplan = `
 exten => _[*+0-9a-zA-Z].,1,ExecIf($["${CALLERID(name)}" = "2 s"]?Set(TGTRUNK_TIMEOUT=2))
- same => n,Stasis(tgtrunk,${EXTEN})
+ same => n,Stasis(tgtrunk,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,Gosub(telling,s,1)
  same => n,Hangup(${TGTRUNK_CAUSE})
 

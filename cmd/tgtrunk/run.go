@@ -170,27 +170,37 @@ func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, 
 }
 
 func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
-	prefer, err := voip.ParsePreference(a.Prefer)
+	options, err := accountOptions(cfg, a)
 	if err != nil {
 		return nil, err
+	}
+	options.Store, options.Net, options.Log = keep, sockets, log
+	return telegram.New(options)
+}
+
+// accountOptions are an account's options as far as the configuration says them.
+func accountOptions(cfg *config.Config, a config.Account) (o telegram.Options, err error) {
+	prefer, err := voip.ParsePreference(a.Prefer)
+	if err != nil {
+		return o, err
 	}
 	var desk *chat.Desk
 	if a.Chat != nil {
 		desk = a.Chat.Desk
 	}
-	return telegram.New(telegram.Options{
-		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Store: keep, Lease: cfg.Store.Lease,
+	return telegram.Options{
+		Name: a.Name, APIID: a.APIID, APIHash: a.APIHash.Reveal(), Phone: a.Phone, Lease: cfg.Store.Lease,
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls: telegram.Calls{
 			Mode: telegram.CallMode(a.Calls), Most: a.MaxCalls, P2P: telegram.P2PMode(a.P2P), Reference: a.Reference,
-			Prefer: prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
+			Prefer: prefer, PBX: pbxCodec(cfg, a.Name),
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
 		Lookups: telegram.Lookups{Found: cfg.Lookups.FoundFor, Missing: cfg.Lookups.MissingFor, NoDialog: cfg.Lookups.NoDialogFor},
 		Guard:   guardLimits(a.Guard.Guard), NoImport: !a.Guard.ImportContacts,
-		Net: sockets, Chat: desk, Log: log,
-	})
+		Chat: desk,
+	}, nil
 }
 
 func guardLimits(g config.Guard) *guard.Limits {

@@ -109,7 +109,7 @@ type Account struct {
 
 // Dialplan is what an administrator would write (README.md shows the same).
 const Dialplan = `
-exten => _[*+0-9a-zA-Z].,1,Stasis(tgtrunk,${EXTEN})
+exten => _[*+0-9a-zA-Z].,1,Stasis(tgtrunk,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,NoOp(${TGTRUNK_STATUS} ${TGTRUNK_REASON})
  same => n,Hangup(${TGTRUNK_CAUSE})
 
