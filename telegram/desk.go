@@ -44,6 +44,17 @@ type job struct {
 	keep bool // only notes something, and is done at the session's end, too
 }
 
+// run does the job in its time. A note that has been begun is written although the session ends.
+func (j job) run(ctx context.Context, t *turn) {
+	limit := deskIn
+	if j.keep {
+		ctx, limit = context.WithoutCancel(ctx), flushIn
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	j.do(ctx, t)
+}
+
 // turn is a session as the desk's goroutine works with it.
 type turn struct {
 	*session
@@ -65,9 +76,7 @@ func (d *desk) run(ctx context.Context, t *turn) {
 			d.close(context.WithoutCancel(ctx), t)
 			return
 		case j := <-d.jobs:
-			limited, cancel := context.WithTimeout(ctx, deskIn)
-			j.do(limited, t)
-			cancel()
+			j.run(ctx, t)
 		}
 	}
 }
