@@ -10,6 +10,7 @@ import (
 	"github.com/tgtrunk/tgtrunk/lab/stage"
 	"github.com/tgtrunk/tgtrunk/media/tone"
 	"github.com/tgtrunk/tgtrunk/telegram/calls"
+	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
@@ -100,18 +101,38 @@ func judgeTelegramEnd(ctx context.Context, r result, tg *phone.Call, want calls.
 	return r
 }
 
-// judgeAtServer looks at how the simulated Telegram saw the service's last call to somebody end.
-func judgeAtServer(r result, s *stage.Stage, who, want string) result {
-	for _, call := range slices.Backward(s.Cloud.Control().Calls()) {
-		if call.Caller == stage.Company.ID && call.Callee == stage.People[who].ID {
+// judgeAtServer looks at how the simulated Telegram saw the service's last call to somebody end, a moment after its caller
+// at the PBX, or before.
+func judgeAtServer(ctx context.Context, r result, s *stage.Stage, who, want string) result {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		call, seen := lastCallTo(s, who)
+		if !seen {
+			return r.failed("Telegram has seen no call to %s", who)
+		}
+		if !call.Ended.IsZero() {
 			r.CauseTelegram = call.Reason
 			if r.OK && call.Reason != want {
 				r = r.failed("the call ends at Telegram with %q, not %q", call.Reason, want)
 			}
 			return r
 		}
+		select {
+		case <-ctx.Done():
+			return r.failed("the call to %s does not end at Telegram", who)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return r.failed("Telegram has seen no call to %s", who)
+}
+
+func lastCallTo(s *stage.Stage, who string) (cloud.CallInfo, bool) {
+	for _, call := range slices.Backward(s.Cloud.Control().Calls()) {
+		if call.Caller == stage.Company.ID && call.Callee == stage.People[who].ID {
+			return call, true
+		}
+	}
+	return cloud.CallInfo{}, false
 }
 
 // judgeRefusal waits for the end of a call that must not be answered.

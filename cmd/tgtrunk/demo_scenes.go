@@ -126,7 +126,7 @@ func calleeBusy(ctx context.Context, s *stage.Stage) result {
 		return r.failed("%v", err)
 	}
 	r = judgeRefusal(ctx, r, sip, 486, 17)
-	return judgeAtServer(r, s, "bob", "busy")
+	return judgeAtServer(ctx, r, s, "bob", "busy")
 }
 
 func calleeDeclines(ctx context.Context, s *stage.Stage) result {
@@ -153,7 +153,7 @@ func neverReached(ctx context.Context, s *stage.Stage) result {
 		return r.failed("%v", err)
 	}
 	r = judgeRefusal(ctx, r, sip, 480, 20)
-	return judgeAtServer(r, s, "egon", "missed")
+	return judgeAtServer(ctx, r, s, "egon", "missed")
 }
 
 func callerGivesUp(ctx context.Context, s *stage.Stage) result {
