@@ -140,7 +140,7 @@ func (l *log) has(part string) bool {
 	return strings.Contains(l.text.String(), part)
 }
 
-func openStore(t *testing.T) *store.File {
+func openStore(t testing.TB) *store.File {
 	t.Helper()
 	s, err := store.OpenFile(filepath.Join(t.TempDir(), "tgtrunk.db"))
 	if err != nil {
