@@ -47,36 +47,51 @@ func (r *Redis) CPU() time.Duration {
 	return time.Duration(sum * float64(time.Second))
 }
 
-// info asks a server without password and TLS for a section of INFO.
 func (r *Redis) info(section string) string {
 	r.t.Helper()
-	text, err := func() (string, error) {
-		conn, err := net.DialTimeout("tcp", r.Addr, startIn)
-		if err != nil {
-			return "", err
-		}
-		defer conn.Close()
-		if err := conn.SetDeadline(time.Now().Add(startIn)); err != nil {
-			return "", err
-		}
-		if _, err := fmt.Fprintf(conn, "INFO %s\r\n", section); err != nil {
-			return "", err
-		}
-		answer := bufio.NewReader(conn)
-		head, err := answer.ReadString('\n')
-		if err != nil {
-			return "", err
-		}
-		size, err := strconv.Atoi(strings.TrimSpace(strings.TrimPrefix(head, "$")))
-		if err != nil {
+	return r.Do("INFO " + section)
+}
+
+// Do sends a command, its words with spaces between, to a server without password and TLS, and returns the answer: a
+// text or a number.
+func (r *Redis) Do(command string) string {
+	r.t.Helper()
+	text, err := do(r.Addr, command)
+	if err != nil {
+		r.t.Fatalf("redis-server: %s: %v", command, err)
+	}
+	return text
+}
+
+func do(addr, command string) (string, error) {
+	conn, err := net.DialTimeout("tcp", addr, startIn)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(startIn)); err != nil {
+		return "", err
+	}
+	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
+		return "", err
+	}
+	answer := bufio.NewReader(conn)
+	head, err := answer.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	kind, rest := head[0], strings.TrimSpace(head[1:])
+	switch kind {
+	case '+', ':':
+		return rest, nil
+	case '$':
+		size, err := strconv.Atoi(rest)
+		if err != nil || size < 0 {
 			return "", fmt.Errorf("answers %q", head)
 		}
 		body := make([]byte, size)
 		_, err = io.ReadFull(answer, body)
 		return string(body), err
-	}()
-	if err != nil {
-		r.t.Fatalf("ask redis-server for %s: %v", section, err)
 	}
-	return text
+	return "", fmt.Errorf("answers %q", head)
 }
