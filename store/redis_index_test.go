@@ -64,7 +64,7 @@ func wantLooks(t *testing.T, server *storetest.Redis, want bool, do func()) {
 // What was written before there was an index is found, and so is what a process of the former version writes beside
 // one of this version; the server is looked through only then.
 func TestRedisIndexOfFormerKeys(t *testing.T) {
-	server := storetest.StartRedis(t)
+	server := storetest.StartRedis(t, "--appendfsync", "no")
 	old := newFormer(t, server)
 	var want []string
 	for n := range 2500 { // some pages
@@ -125,7 +125,7 @@ func TestRedisIndexMadeUnderWrites(t *testing.T) {
 	for n := range 3000 {
 		old.put(fmt.Sprintf("there/%04d", n), "v", 0)
 	}
-	const each = 300
+	const each = 150
 	var mu sync.Mutex
 	written := map[string]bool{}
 	note := func(key string) { mu.Lock(); written[key] = true; mu.Unlock() }
@@ -200,6 +200,7 @@ func TestRedisIndexForgetsExpiredKeys(t *testing.T) {
 	put(t, s, "kept", "v", store.Put{TTL: 20 * time.Millisecond})
 	raw.put("kept", "v", 0) // by a former version
 	keysOf(t, s, "")
+	put(t, s, "a", "v", store.Put{})
 	size := func() int64 { return raw.client.ZCard(t.Context(), "{tgtrunk}i").Val() }
 	expiries := func() int64 { return raw.client.ZCard(t.Context(), "{tgtrunk}e").Val() }
 	for last := time.Now().Add(patient); size() > 3 || expiries() > 0; {

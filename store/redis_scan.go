@@ -59,7 +59,10 @@ func (r *Redis) keys(ctx context.Context, prefix string) (keys []string, err err
 
 // after returns the first text that comes after all that begin with prefix, in which not every byte is 0xff.
 func after(prefix string) string {
-	text := []byte(strings.TrimRight(prefix, "\xff"))
+	text := []byte(prefix)
+	for text[len(text)-1] == 0xff {
+		text = text[:len(text)-1]
+	}
 	text[len(text)-1]++
 	return string(text)
 }
