@@ -9,12 +9,11 @@ import (
 )
 
 const (
-	scanKeys   = 1000 // keys the server looks at with one request
+	scanKeys   = 1000 // keys the server names, or looks at, with one request
 	scanValues = 64   // values fetched with one request: 256 MB at the very most
 )
 
-// Scan implements Store. Redis has no order of its keys: the server looks through all of them, other installations'
-// too, so that this takes about a second for every million keys that the server holds. It is for starting up.
+// Scan implements Store. The server has no order of its keys, but an index of ours.
 func (r *Redis) Scan(ctx context.Context, prefix string, each func(Entry) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("scan %q: %w", prefix, err)
@@ -37,34 +36,36 @@ func (r *Redis) Scan(ctx context.Context, prefix string, each func(Entry) error)
 	return nil
 }
 
-// keys returns the keys that begin with prefix, in order. The server may show a key more than once.
+// keys returns the keys that begin with prefix, in order; some may have expired.
 func (r *Redis) keys(ctx context.Context, prefix string) (keys []string, err error) {
-	pattern := globEscape.Replace(r.valueKey(prefix)) + "*"
-	type page struct {
-		keys   []string
-		cursor uint64
-	}
-	var p page
+	from, to := "["+r.valueKey(prefix), "("+after(r.valueKey(prefix))
 	for {
-		at := p.cursor
-		p, err = read(ctx, r, func(ctx context.Context) (p page, err error) {
-			p.keys, p.cursor, err = r.client.Scan(ctx, at, pattern, scanKeys).Result()
-			return p, err
-		})
-		if err != nil {
+		page, whole, err := r.listIndex(ctx, from, to)
+		switch {
+		case err != nil:
 			return nil, err
+		case !whole:
+			return r.makeIndex(ctx, prefix)
 		}
-		for _, k := range p.keys {
+		for _, k := range page {
 			keys = append(keys, strings.TrimPrefix(k, r.valueKey("")))
 		}
-		if p.cursor == 0 {
-			slices.Sort(keys)
-			return slices.Compact(keys), nil
+		if len(page) < scanKeys {
+			return keys, nil
 		}
+		from = "(" + page[len(page)-1]
 	}
 }
 
-var globEscape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+// after returns the first text that comes after all that begin with prefix, in which not every byte is 0xff.
+func after(prefix string) string {
+	text := []byte(prefix)
+	for text[len(text)-1] == 0xff {
+		text = text[:len(text)-1]
+	}
+	text[len(text)-1]++
+	return string(text)
+}
 
 // entries fetches the values of keys; those that have gone meanwhile are left out.
 func (r *Redis) entries(ctx context.Context, keys []string) ([]Entry, error) {

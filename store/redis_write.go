@@ -57,7 +57,7 @@ func (r *Redis) change(ctx context.Context, what string, changes []Change) ([]ui
 	if len(changes) == 0 {
 		return nil, nil
 	}
-	keys, args := []string{r.prefix + "c"}, []any{}
+	keys, args := r.indexKeys(), []any{}
 	for _, c := range changes {
 		lease, token, do := r.leaseKey("none"), "", what
 		if c.How.Under != nil {

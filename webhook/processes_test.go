@@ -289,6 +289,42 @@ func TestSenderEndsOnRedis(t *testing.T) {
 	eventually(t, "the store is empty", func() bool { return left(t, keep) == 0 })
 }
 
+// An upgrade: what a version left that kept no index of its keys in Redis is sent, in order, and so is what such a version
+// stores afterwards, while the sender runs.
+func TestQueueOfAVersionWithoutAnIndex(t *testing.T) {
+	redis := storetest.StartRedis(t)
+	keep := redis.Open(t, store.RedisOptions{Timeout: soon})
+	crowd(t, keep, 1500)
+	// leave stores a call's events, and takes away what that version would not have written.
+	leave := func(call string) {
+		writer, err := New(Options{URL: "http://127.0.0.1:1", Secret: secret, Store: keep}) // which never sends
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range stages {
+			writer.Send(event(call, what))
+		}
+		if err := writer.save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		redis.Do("DEL {tgtrunk}i {tgtrunk}e {tgtrunk}k")
+	}
+	leave("a")
+	r := newReceiver(t, nil)
+	start(t, Options{URL: r.URL, Store: keep, Pace: sharedPace()})
+	if ids := r.wait(3); !slices.Equal(ids, []string{"a.started", "a.connected", "a.ended"}) {
+		t.Errorf("order %v", ids)
+	}
+	leave("b")
+	if ids := r.wait(6); !slices.Equal(ids[3:], []string{"b.started", "b.connected", "b.ended"}) {
+		t.Errorf("order %v", ids)
+	}
+	eventually(t, "the store is empty", func() bool { return left(t, keep) == 0 })
+	if n := r.asked("a.started") + r.asked("b.ended"); n != 2 {
+		t.Errorf("%d requests for two events", n)
+	}
+}
+
 // missingStore misses, in some scans, a key that is there, as a scan of Redis may that begins before the key is written.
 type missingStore struct {
 	store.Store

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -69,21 +68,9 @@ func newTree(t *testing.T, rtp, sip int) string {
 	return dir
 }
 
-// execute runs a command line within this process.
-func execute(t *testing.T, args ...string) (out, said string, err error) {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	c := newRootCommand()
-	c.SetArgs(args)
-	c.SetOut(&stdout)
-	c.SetErr(&stderr)
-	err = c.ExecuteContext(t.Context())
-	return stdout.String(), stderr.String(), err
-}
-
 func TestFreeSWITCHInstall(t *testing.T) {
 	dir := newTree(t, 20000, 5060)
-	diff, said, err := execute(t, "freeswitch", "install", "--config", dir, "--dry-run")
+	diff, said, err := tgtrunk(t, "freeswitch", "install", "--config", dir, "--dry-run")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,11 +89,11 @@ func TestFreeSWITCHInstall(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, freeswitch.VertoFile)); !os.IsNotExist(err) {
 		t.Fatal("a dry run has written something", err)
 	}
-	section, _, err := execute(t, "freeswitch", "install", "--config", dir)
+	section, _, err := tgtrunk(t, "freeswitch", "install", "--config", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, said, err := execute(t, "freeswitch", "install", "--config", dir)
+	again, said, err := tgtrunk(t, "freeswitch", "install", "--config", dir)
 	if err != nil || again != section || !strings.Contains(said, "nothing to do") || strings.Contains(said, "fs_cli") {
 		t.Errorf("the second run: %v\n%s%s", err, said, again)
 	}
@@ -130,15 +117,15 @@ func TestFreeSWITCHInstall(t *testing.T) {
 	if err := os.WriteFile(file, []byte("<include/>\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, said, err := execute(t, "freeswitch", "install", "--config", dir)
+	out, said, err := tgtrunk(t, "freeswitch", "install", "--config", dir)
 	if err == nil || out != "" || !strings.Contains(said, file+".new") {
 		t.Errorf("a file that differs: %v\n%s%s", err, said, out)
 	}
-	out, said, err = execute(t, "freeswitch", "install", "--config", dir, "--force")
+	out, said, err = tgtrunk(t, "freeswitch", "install", "--config", dir, "--force")
 	if err != nil || out != section || !strings.Contains(said, file+".bak") {
 		t.Errorf("by force: %v\n%s%s", err, said, out)
 	}
-	if _, _, err := execute(t, "freeswitch", "install", "--config", t.TempDir()); err == nil || !strings.Contains(err.Error(), "freeswitch.xml") {
+	if _, _, err := tgtrunk(t, "freeswitch", "install", "--config", t.TempDir()); err == nil || !strings.Contains(err.Error(), "freeswitch.xml") {
 		t.Errorf("a directory that is none: %v", err)
 	}
 }
@@ -158,7 +145,7 @@ func TestFreeSWITCHInstallWorks(t *testing.T) {
 		}
 	}
 	dir := newTree(t, 20000+200*rand.IntN(5), ports[2])
-	section, said, err := execute(t, "freeswitch", "install", "--config", dir)
+	section, said, err := tgtrunk(t, "freeswitch", "install", "--config", dir)
 	if err != nil {
 		t.Fatal(err, said)
 	}

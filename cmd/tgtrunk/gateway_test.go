@@ -17,18 +17,7 @@ import (
 )
 
 const gatewayConfiguration = `data: {{.Dir}}/data
-log: {level: debug}
-telegram:
-  listen: "127.0.0.1:0"
-  server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
-guard: {strangers: {per_day: 5, warm_up: 0, gap: 0s, declines: {count: 0}}}
-accounts:
-{{- range .Accounts}}
-  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}"}
-{{- end}}
-pbx:
-  - name: office
-    asterisk: {url: "{{.ARI}}", username: {{.User}}, password: {file: {{.Dir}}/ari.password}, app: {{.Service}}}
+` + onAsterisk + `guard: {strangers: {per_day: 5, warm_up: 0, gap: 0s, declines: {count: 0}}}
 caller_id: ["*99{userid}"]
 caller_name: {show: ["{name}"], charset: ascii}
 numbers: {country: "49", national_prefix: "0"}

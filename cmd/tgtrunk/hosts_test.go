@@ -19,18 +19,7 @@ import (
 )
 
 const hostsConfiguration = `store: {redis: {url: "%s", timeout: 2s}, key: "%s", lease: 5s}
-log: {level: debug}
-telegram:
-  listen: "127.0.0.1:0"
-  server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
-guard: {strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}
-accounts:
-{{- range .Accounts}}
-  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}"}
-{{- end}}
-pbx:
-  - name: office
-    asterisk: {url: "{{.ARI}}", username: {{.User}}, password: {file: {{.Dir}}/ari.password}, app: {{.Service}}}
+` + onAsterisk + `guard: {strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}
 routes:
   - {from: company, to: office, context: from-telegram, extension: "100"}
   - {from: office, to: company}

@@ -22,20 +22,9 @@ import (
 
 // rowsConfiguration has an account for each thing that can be wrong with one, and routes by the caller's number.
 const rowsConfiguration = `data: {{.Dir}}/data
-log: {level: debug}
-telegram:
-  listen: "127.0.0.1:0"
-  server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
-guard: {strangers: {per_day: 2, warm_up: 0, gap: 0s, declines: {count: 0}}}
-accounts:
-{{- range .Accounts}}
-  - {name: {{.Name}}, api_id: 1, api_hash: "00000000000000000000000000000000", phone: "{{.User.Phone}}", reached_in: {{$.ReachedIn}}, max_calls: 1000}
-{{- end}}
-pbx:
-  - name: office
-    asterisk: {url: "{{.ARI}}", username: {{.User}}, password: {file: {{.Dir}}/ari.password}, app: {{.Service}}}
-  - name: annex
+` + onAsterisk + `  - name: annex
     asterisk: {url: "{{.ARI}}", username: {{.User}}, password: {file: {{.Dir}}/ari.password}, app: annex}
+guard: {strangers: {per_day: 2, warm_up: 0, gap: 0s, declines: {count: 0}}}
 numbers: {country: "49", national_prefix: "0"}
 routes:
   - {from: company, to: office, context: from-telegram, extension: "100"}

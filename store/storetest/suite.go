@@ -209,7 +209,7 @@ func scan(b *bench) {
 }
 
 func oddKeys(b *bench) {
-	odd := []string{" ", "a b", "a*", "a*b", "a?", "a[b]", "a[^b]", `a\`, `a\*`, "{a}", "}{", "\x00", "a\x00b", "\xff\xfe", "ключ", "a\r\nb", "%s", "'\"`"}
+	odd := []string{" ", "a b", "a*", "a*b", "a?", "a[b]", "a[^b]", `a\`, `a\*`, "{a}", "}{", "\x00", "a\x00b", "\xff\xfe", "\xff", "\xff\xff", "\xfe", "\xfe\xff", "\xfe\xff\xff", "ключ", "a\r\nb", "%s", "'\"`"}
 	for _, k := range odd {
 		b.put(k, "is "+k, store.Put{Create: true})
 	}
