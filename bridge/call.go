@@ -120,6 +120,9 @@ func (c *call) route() Event {
 	if plan.Matched != "" {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
+	for _, d := range plan.Denied {
+		attrs = append(attrs, "denied_by", d.Trunk, "why", d.Why)
+	}
 	c.log.Info("call routed", attrs...)
 	c.watch(CallStarted)
 	return routed{plan.Targets}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
 
@@ -170,7 +171,7 @@ func (f *Chat) options(c *checker, below func(...any) []any) chat.Options {
 		o.Texts[chat.Key(key)] = texts
 	}
 	for i, text := range f.Extensions.Allow {
-		r, err := chat.ParseRange(text)
+		r, err := routing.ParseRange(text)
 		if err != nil {
 			c.problem(below("extensions", "allow", i), "%v", err)
 		}

@@ -32,6 +32,8 @@ func (k TrunkKind) String() string {
 type Config struct {
 	Trunks map[string]TrunkKind // every trunk by its name
 	Rules  []Rule               // in the order in which they are tried
+	// Callers are the extensions of PBXs that may call by an account, by its name; one that is missing lets everybody.
+	Callers map[string]Callers
 }
 
 // Rule sends the calls of one trunk that match to targets.
@@ -42,6 +44,7 @@ type Rule struct {
 	Match   Match
 	Numbers NumberRules // how dialled numbers are read and callers are shown
 	Names   NameRules   // how callers' names are shown
+	Callers Callers     // of a PBX: who may call by this rule
 	Targets []RuleTarget
 }
 
@@ -67,6 +70,7 @@ type RuleTarget struct {
 	Timeout   time.Duration     // how long it may ring; 0 leaves it to the exchange
 	ReachedIn time.Duration     // Telegram account: until a device has the call; 0 leaves it to the account
 	Pool      int               // see Target.Pool
+	Offline   Offline           // Telegram account: see Target.Offline
 	Variables map[string]string // further channel variables
 }
 
@@ -83,6 +87,7 @@ type Warning struct {
 type Table struct {
 	rules    map[string][]rule // by the trunk the call comes from, in order
 	kinds    map[string]TrunkKind
+	callers  map[string]Callers // by account
 	warnings []Warning
 }
 
@@ -100,7 +105,7 @@ func (t *Table) Warnings() []Warning { return slices.Clone(t.warnings) }
 
 // NewTable checks the rules and returns their table. The error joins a *RuleError for everything that is wrong.
 func NewTable(c Config) (*Table, error) {
-	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks)}
+	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks), callers: maps.Clone(c.Callers)}
 	var errs []error
 	for _, r := range c.Rules {
 		checked, problems := t.check(r)

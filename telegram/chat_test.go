@@ -208,7 +208,7 @@ func TestEditedMessagesAreNotReadAgain(t *testing.T) {
 
 // Whoever asks for an extension is called, and the call is offered when the person is on the phone.
 func TestCallByMessage(t *testing.T) {
-	w, o := open(t, answering(t, chat.Options{Extensions: chat.Extensions{Context: "chat", Allow: []chat.Range{{First: "200", Last: "299"}}}, Missed: time.Hour}))
+	w, o := open(t, answering(t, chat.Options{Extensions: chat.Extensions{Context: "chat", Allow: []routing.Range{{First: "200", Last: "299"}}}, Missed: time.Hour}))
 	p := w.phone(alice, phone.Behaviour{After: 50 * time.Millisecond})
 	w.writes(alice, "+49900123456")
 	w.writes(alice, "300")
@@ -257,7 +257,7 @@ func TestCallByMessageThatIsDeclined(t *testing.T) {
 func TestCardAndCallBackToTheAgent(t *testing.T) {
 	w, o := open(t, answering(t, chat.Options{
 		Card: true, Missed: time.Hour, CallBack: chat.CallBack{Words: chat.Words{"en": {"call me"}}},
-		Extensions: chat.Extensions{Allow: []chat.Range{{First: "201", Last: "201"}}},
+		Extensions: chat.Extensions{Allow: []routing.Range{{First: "201", Last: "201"}}},
 		Texts:      chat.Texts{chat.TextCard: {"en": "Call from {name}[, {DEPARTMENT}][, {TEAM}], ext {number}"}},
 	}))
 	p := w.phone(alice, phone.Behaviour{Action: phone.Ignore})

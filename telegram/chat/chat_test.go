@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // noon is a Monday.
@@ -65,7 +67,7 @@ func everything(t testing.TB) Options {
 	return Options{
 		AutoAnswer: 24 * time.Hour, Missed: time.Hour, Card: true, Digits: Digits{true, true},
 		CallBack:   CallBack{Words: Words{"en": {"call me"}, "de": {"ruf mich an"}}, Place: Place{Extension: "500"}},
-		Extensions: Extensions{Context: "chat", Allow: []Range{{"200", "299"}}, Names: map[string]string{"Boss": "100"}},
+		Extensions: Extensions{Context: "chat", Allow: []routing.Range{{First: "200", Last: "299"}}, Names: map[string]string{"Boss": "100"}},
 		Departments: []Department{
 			{Name: map[string]string{"en": "Sales", "de": "Vertrieb"}, Place: Place{Extension: "600"}},
 			{Name: map[string]string{"en": "Service"}, Place: Place{"svc", "700"}, Hours: office(t)},

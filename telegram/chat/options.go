@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Options say what a Desk does. The zero Options do nothing at all.
@@ -47,7 +49,7 @@ type CallBack struct {
 // Extensions are the only ones that can be had by writing them.
 type Extensions struct {
 	Context string            // of all of them; "" is the route's
-	Allow   []Range           // to be written as they are
+	Allow   []routing.Range   // to be written as they are
 	Names   map[string]string // words, to an extension each
 }
 
@@ -90,37 +92,6 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Range is one extension or several in a row, such as 201 or 200-299.
-type Range struct{ First, Last string }
-
-const maxExtension = 32 // characters
-
-// ParseRange reads "201" or "200-299". Extensions of a range are digits, and all as long as the first.
-func ParseRange(text string) (Range, error) {
-	first, last, several := strings.Cut(text, "-")
-	if !several {
-		last = first
-	}
-	switch {
-	case !isExtension(first) || !isExtension(last):
-		return Range{}, fmt.Errorf("extension %q: write digits and letters, or a range such as 200-299", text)
-	case several && (len(first) != len(last) || strings.Trim(first+last, "0123456789") != "" || last < first):
-		return Range{}, fmt.Errorf("range %q: write two numbers of the same length, the smaller first", text)
-	}
-	return Range{first, last}, nil
-}
-
-func isExtension(text string) bool {
-	return text != "" && len(text) <= maxExtension && strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789_*#") == ""
-}
-
-func (r Range) has(text string) bool {
-	if r.First == r.Last {
-		return text == r.First
-	}
-	return len(text) == len(r.First) && strings.Trim(text, "0123456789") == "" && r.First <= text && text <= r.Last
-}
-
 // find returns the extension that a text means.
 func (e Extensions) find(text string) (string, bool) {
 	if extension, ok := e.Names[text]; ok {
@@ -131,7 +102,7 @@ func (e Extensions) find(text string) (string, bool) {
 
 // allows reports whether an extension may be had as it is.
 func (e Extensions) allows(extension string) bool {
-	return slices.ContainsFunc(e.Allow, func(r Range) bool { return r.has(extension) })
+	return slices.ContainsFunc(e.Allow, func(r routing.Range) bool { return r.Has(extension) })
 }
 
 // reaches reports whether an extension may be had, as it is or by a name.
@@ -187,7 +158,7 @@ func New(o Options) (*Desk, error) {
 	d.addDepartments(refuse)
 	d.o.Extensions.Names = make(map[string]string, len(o.Extensions.Names))
 	for _, name := range slices.Sorted(maps.Keys(o.Extensions.Names)) {
-		if !isExtension(o.Extensions.Names[name]) {
+		if !routing.IsExtension(o.Extensions.Names[name]) {
 			refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", o.Extensions.Names[name]), "extensions", "names", name)
 		}
 		if _, taken := d.words[normal(name)]; taken || normal(name) == "" {
@@ -264,7 +235,7 @@ func checkPlace(context, extension string, refuse func(string, ...any), way ...a
 	if strings.Trim(strings.ToLower(context), "abcdefghijklmnopqrstuvwxyz0123456789_-.") != "" {
 		refuse(fmt.Sprintf("context %q: use letters, digits, '-', '_' and '.'", context), append(way, "context")...)
 	}
-	if !isExtension(extension) {
+	if !routing.IsExtension(extension) {
 		refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", extension), append(way, "extension")...)
 	}
 }
