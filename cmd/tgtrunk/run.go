@@ -73,7 +73,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 	defer sockets.Close()
-	trunks, err := buildTrunks(cfg, keep, sockets, log)
+	trunks, err := buildTrunks(cfg, keep, sockets, reports.message, log)
 	if err != nil {
 		return err
 	}
@@ -127,10 +127,13 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 	}, nil
 }
 
-func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
+// buildTrunks makes the accounts, whose messages go to heard, and the links.
+func buildTrunks(
+	cfg *config.Config, keep store.Store, sockets *voip.Net, heard func(telegram.Message), log *slog.Logger,
+) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
 	for _, a := range cfg.Accounts {
-		account, err := newAccount(cfg, a, keep, sockets, log)
+		account, err := newAccount(cfg, a, keep, sockets, heard, log)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
@@ -169,7 +172,9 @@ func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, 
 	}
 }
 
-func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
+func newAccount(
+	cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, heard func(telegram.Message), log *slog.Logger,
+) (*telegram.Account, error) {
 	prefer, err := voip.ParsePreference(a.Prefer)
 	if err != nil {
 		return nil, err
@@ -188,7 +193,7 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
 		Guard:   guardLimits(a.Guard.Guard), NoImport: !a.Guard.ImportContacts,
-		Net: sockets, Chat: desk, Log: log,
+		Net: sockets, Chat: desk, Messages: heard, Log: log,
 	})
 }
 
