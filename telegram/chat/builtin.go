@@ -48,7 +48,7 @@ func germanicAndRomance() map[string]map[Key]string {
 			TextLater:      "Ya ha solicitado varias llamadas. Por favor, inténtelo más tarde.",
 			TextCard:       "Llamada de [{name}, ]extensión {number}",
 			TextTried:      "Hemos intentado hablar con usted[: {name}][, extensión {number}].",
-			TextPrivate:    "Hemos intentado llamarle[: {name}][, extensión {number}]. Su configuración de privacidad no lo permite: por favor, añada esta cuenta a sus contactos o permita sus llamadas.",
+			TextPrivate:    "Hemos intentado llamarle[: {name}][, extensión {number}]. Su configuración de privacidad no lo permite: por favor, añada esta cuenta a su agenda o permita sus llamadas.",
 			TextMissed:     "Usted ha llamado y nadie ha podido atender la llamada.[ Escriba «{word}» y le llamaremos.]",
 			TextFailed:     "No hemos podido llamarle. Por favor, compruebe si su configuración de privacidad lo permite.",
 		},
