@@ -120,8 +120,12 @@ func (c *call) route() Event {
 	if plan.Matched != "" {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
-	for _, d := range plan.Denied {
-		attrs = append(attrs, "denied_by", d.Trunk, "why", d.Why)
+	if len(plan.Denied) > 0 {
+		denied := make([]string, len(plan.Denied))
+		for i, d := range plan.Denied {
+			denied[i] = d.Trunk + ": " + d.Why
+		}
+		attrs = append(attrs, "denied_by", denied)
 	}
 	c.log.Info("call routed", attrs...)
 	c.watch(CallStarted)

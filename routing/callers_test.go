@@ -124,3 +124,20 @@ func TestCallersAndOfflineThatMakeNoSense(t *testing.T) {
 		t.Errorf("%+v, %v", plan, err)
 	}
 }
+
+// Whatever is read as a range is written so that it is read as the same, and has its ends.
+func FuzzParseRange(f *testing.F) {
+	for _, text := range []string{"201", "200-299", "*55", "boss", "0-9", "a-b", "-", "１-２"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := ParseRange(text)
+		if err != nil {
+			return
+		}
+		again, err := ParseRange(r.String())
+		if err != nil || again != r || !r.Has(r.First) || !r.Has(r.Last) || r.Has(r.Last+"0") {
+			t.Errorf("%q is %+v, %+v, %v", text, r, again, err)
+		}
+	})
+}
