@@ -162,7 +162,9 @@ func TestMessageNoticeIsThatOfTheDocs(t *testing.T) {
 	_, shown, _ = strings.Cut(shown, "```json\n")
 	shown, _, _ = strings.Cut(shown, "```")
 	var want messageNotice
-	if err := json.Unmarshal([]byte(shown), &want); err != nil {
+	strict := json.NewDecoder(strings.NewReader(shown))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&want); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := time.Parse(time.RFC3339, got.Time); err != nil || time.Since(now) > time.Minute {
