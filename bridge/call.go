@@ -120,6 +120,13 @@ func (c *call) route() Event {
 	if plan.Matched != "" {
 		attrs = append(attrs, "matched", plan.Matched)
 	}
+	if len(plan.Denied) > 0 {
+		denied := make([]string, len(plan.Denied))
+		for i, d := range plan.Denied {
+			denied[i] = d.Trunk + ": " + d.Why
+		}
+		attrs = append(attrs, "denied_by", denied)
+	}
 	c.log.Info("call routed", attrs...)
 	if t, ok := c.legs[offering].Leg.(Taker); ok {
 		t.Taken()

@@ -364,6 +364,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{err: &routing.NumberError{Problem: "nonsense"}, want: bridge.BadNumber},
 		{err: &routing.NoRouteError{}, want: bridge.NoRoute},
+		{err: &routing.DeniedError{Rule: "out", Why: "callers.deny has it"}, want: bridge.NoRoute},
 		{err: errors.New("something"), want: bridge.Failure},
 		{want: bridge.NoRoute}, // a plan without targets
 	} {
@@ -376,6 +377,20 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who may not call by an account is told of in the line about the route, once, and the rest of the route is tried.
+func TestDeniedByAnAccount(t *testing.T) {
+	inLab(t, bridge.Options{}, func(l *lab) {
+		l.plan.Denied = []routing.Denied{{Trunk: "sales", Why: `callers.deny has "250-259"`}, {Trunk: "second", Why: "callers.allow does not have it"}}
+		a := l.offer()
+		b := l.dialled(l.telegram)
+		b.Emit(ended(bridge.Busy))
+		l.hungUp(a, bridge.Busy)
+		if n := strings.Count(l.log.String(), `"denied_by":["sales: callers.deny has \"250-259\"","second: callers.allow does not have it"]`); n != 1 {
+			t.Errorf("it is logged %d times:\n%s", n, l.log)
+		}
+	})
 }
 
 func TestConnectFails(t *testing.T) {

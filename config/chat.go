@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/routing"
 	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
 
@@ -14,11 +15,10 @@ import (
 type Chat struct {
 	Desk *chat.Desk `yaml:"-"` // what the rest says
 
-	Language    string                       `yaml:"language"`
-	Digits      string                       `yaml:"digits"`      // both, to_pbx, to_user or none
-	Card        bool                         `yaml:"card"`        // say who calls
-	Missed      time.Duration                `yaml:"missed"`      // tell of missed calls, once in so long
-	AutoAnswer  time.Duration                `yaml:"auto_answer"` // answer what means nothing, once in so long
+	Language    string `yaml:"language"`
+	Digits      string `yaml:"digits"` // both, to_pbx, to_user or none
+	Notices     `yaml:",inline"`
+	Unmatched   `yaml:",inline"`
 	CallBack    CallBack                     `yaml:"call_back"`
 	Extensions  Extensions                   `yaml:"extensions"`
 	Departments []Department                 `yaml:"departments"`
@@ -26,6 +26,27 @@ type Chat struct {
 	Hours       map[string]Hours             `yaml:"hours"` // by a name
 	Limits      ChatLimits                   `yaml:"limits"`
 	Texts       map[string]map[string]string `yaml:"texts"` // by name and language
+}
+
+// Notices say what people are told of calls.
+type Notices struct {
+	Card    bool          `yaml:"card"`    // who calls
+	Missed  time.Duration `yaml:"missed"`  // missed calls, once in so long
+	Offline string        `yaml:"offline"` // message or call, for whom a call did not reach
+	Private Private       `yaml:"private"` // calls that privacy settings refuse
+}
+
+// Unmatched says what is done about messages that mean nothing.
+type Unmatched struct {
+	AutoAnswer time.Duration `yaml:"auto_answer"` // answer them, once in so long
+	AutoHours  string        `yaml:"auto_hours"`  // outside of these hours in other words
+	Webhook    bool          `yaml:"webhook"`     // hand them on, as message.received
+}
+
+// Private says who is written to after a call that privacy settings have refused.
+type Private struct {
+	Every     time.Duration `yaml:"every"`     // once in so long; 0: nobody
+	Strangers bool          `yaml:"strangers"` // strangers, too
 }
 
 // CallBack says who is called back, and whom that is connected with.
@@ -68,8 +89,10 @@ type Hours struct {
 type ChatLimits struct {
 	Messages    Rate `yaml:"messages"`
 	Calls       Rate `yaml:"calls"`
+	Told        Rate `yaml:"told"`
 	AllMessages Rate `yaml:"all_messages"`
 	AllCalls    Rate `yaml:"all_calls"`
+	AllTold     Rate `yaml:"all_told"`
 }
 
 // Rate is so many in so long.
@@ -104,6 +127,16 @@ func (c *checker) chat(i int) {
 		c.duration(below(key), d, 0, maxChatPeriod)
 	}
 	c.duration(below("menu", "every"), from.Menu.Every, 0, maxChatPeriod)
+	c.duration(below("private", "every"), from.Private.Every, 0, maxChatPeriod)
+	if from.Private.Strangers && from.Private.Every == 0 {
+		c.problem(below("private", "strangers"), "chat: strangers of private without every: say how often a person may be written to")
+	}
+	if from.AutoHours != "" && from.AutoAnswer == 0 {
+		c.problem(below("auto_hours"), "chat: auto_hours without auto_answer: say how often a person may be answered")
+	}
+	if from.Webhook && (c.config.Webhook == nil || !slices.Contains(c.config.Webhook.Events, EventMessage)) {
+		c.problem(below("webhook"), "chat: messages are handed on, and webhook.events does not list %s", EventMessage)
+	}
 	options := from.options(c, below)
 	if len(c.problems) > before {
 		return // one mistake is said once
@@ -150,7 +183,9 @@ func (f *Chat) options(c *checker, below func(...any) []any) chat.Options {
 		return hours[name]
 	}
 	o := chat.Options{
-		Language: f.Language, Texts: chat.Texts{}, Card: f.Card, Missed: f.Missed, AutoAnswer: f.AutoAnswer,
+		Language: f.Language, Texts: chat.Texts{}, Card: f.Card, Missed: f.Missed,
+		Unreached: chat.Unreached{Offline: routing.Offline(f.Offline), Private: chat.Private(f.Private)},
+		Unmatched: chat.Unmatched{AutoAnswer: f.AutoAnswer, Hours: hours[f.AutoHours], Forward: f.Webhook},
 		Digits: chat.Digits{
 			ToPBX:  f.Digits == DigitsBoth || f.Digits == DigitsToPBX,
 			ToUser: f.Digits == DigitsBoth || f.Digits == DigitsToUser,
@@ -164,13 +199,17 @@ func (f *Chat) options(c *checker, below func(...any) []any) chat.Options {
 		Limits: chat.Limits{
 			Messages: chat.Bucket(f.Limits.Messages), Calls: chat.Bucket(f.Limits.Calls),
 			AllMessages: chat.Bucket(f.Limits.AllMessages), AllCalls: chat.Bucket(f.Limits.AllCalls),
+			Told: chat.Bucket(f.Limits.Told), AllTold: chat.Bucket(f.Limits.AllTold),
 		},
+	}
+	if _, ok := hours[f.AutoHours]; !ok && f.AutoHours != "" {
+		c.problem(below("auto_hours"), "there are no hours %q", f.AutoHours)
 	}
 	for key, texts := range f.Texts {
 		o.Texts[chat.Key(key)] = texts
 	}
 	for i, text := range f.Extensions.Allow {
-		r, err := chat.ParseRange(text)
+		r, err := routing.ParseRange(text)
 		if err != nil {
 			c.problem(below("extensions", "allow", i), "%v", err)
 		}

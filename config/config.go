@@ -85,6 +85,7 @@ type Account struct {
 	Prefer       string        `yaml:"prefer"`            // codec: auto, opus or g711, see docs/configuration.md
 	Guard        AccountGuard  `yaml:"guard"`             // where it differs from the file's own
 	Chat         *Chat         `yaml:"chat"`              // nil: nobody is answered or written to
+	Callers      Callers       `yaml:"callers"`           // extensions that may call by the account
 }
 
 // PBX is one link to a PBX, a trunk.
@@ -155,6 +156,7 @@ type Route struct {
 	Strip     bool              `yaml:"strip"`    // take prefix and suffix off
 	Caller    string            `yaml:"caller"`   // takes only calls from this caller
 	Variable  map[string]string `yaml:"variable"` // takes only calls that have these values
+	Callers   Callers           `yaml:"callers"`  // refuses calls from other extensions
 	Numbering `yaml:",inline"`
 	Target    `yaml:",inline"`
 	Otherwise []Target `yaml:"otherwise"` // tried in order when the target before fails
@@ -169,6 +171,7 @@ type Target struct {
 	Endpoint  string            `yaml:"endpoint"`   // an endpoint to ring
 	Timeout   time.Duration     `yaml:"timeout"`    // how long it may ring
 	ReachedIn time.Duration     `yaml:"reached_in"` // account: until a device has the call, instead of the account's
+	Offline   string            `yaml:"offline"`    // account: call or message, instead of the account's chat.offline
 	Variables map[string]string `yaml:"variables"`  // pbx: channel variables
 }
 

@@ -50,6 +50,7 @@ const (
 	EventStarted   = "call.started"
 	EventConnected = "call.connected"
 	EventEnded     = "call.ended"
+	EventMessage   = "message.received"
 )
 
 const minSecret = 16 // characters: it must not be guessed from a signed request
@@ -81,10 +82,18 @@ func (c *checker) webhook() {
 	if len(w.Secret.Reveal()) < minSecret {
 		c.problem(at("webhook", "secret"), "webhook.secret has fewer than %d characters: openssl rand -hex 32 makes one", minSecret)
 	}
-	known := []string{EventStarted, EventConnected, EventEnded}
+	known := []string{EventStarted, EventConnected, EventEnded, EventMessage}
 	for i, e := range w.Events {
 		if !slices.Contains(known, e) || slices.Contains(w.Events[:i], e) {
 			c.problem(at("webhook", "events", i), "webhook event %q: use each of %v once at most", e, known)
+		}
+	}
+	if i := slices.Index(w.Events, EventMessage); i >= 0 {
+		switch {
+		case c.config.Records.Mask:
+			c.problem(at("webhook", "events", i), "webhook event %s tells who has written, and records.mask hides people: leave one of them out", EventMessage)
+		case !slices.ContainsFunc(c.config.Accounts, func(a Account) bool { return a.Chat != nil && a.Chat.Webhook }):
+			c.problem(at("webhook", "events", i), "webhook event %s: no account has chat.webhook: true", EventMessage)
 		}
 	}
 	if len(w.Events) == 0 {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 
@@ -23,12 +24,18 @@ func (c *checker) routes() {
 		numbering := r.over(c.config.Numbering)
 		rules[i] = r.rule(i, lineOf(c.root, "routes", i))
 		rules[i].Numbers, rules[i].Names = numbering.rules(lines), numbering.names()
+		rules[i].Callers = c.callers(r.Callers, "routes", i)
+		c.offline(i)
 	}
 	functions := map[string]bool{}
 	for _, p := range c.config.PBX {
 		functions[p.Name] = p.Asterisk != nil
 	}
-	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Lines: c.trunkLines(), Rules: rules, Functions: functions})
+	callers := map[string]routing.Callers{}
+	for i, a := range c.config.Accounts {
+		callers[a.Name] = c.callers(a.Callers, "accounts", i)
+	}
+	table, err := routing.NewTable(routing.Config{Trunks: c.trunks, Lines: c.trunkLines(), Rules: rules, Functions: functions, Callers: callers})
 	for _, err := range unjoin(err) {
 		problem := Problem{Path: c.config.Path, Text: err.Error()}
 		var rule *routing.RuleError
@@ -40,12 +47,12 @@ func (c *checker) routes() {
 	c.config.Table = table
 }
 
+// ruleName is the name of the route that stands in place i.
+func ruleName(r Route, i int) string { return cmp.Or(r.Name, "route-"+strconv.Itoa(i+1)) }
+
 func (r Route) rule(i, line int) routing.Rule {
-	if r.Name == "" {
-		r.Name = "route-" + strconv.Itoa(i+1)
-	}
 	rule := routing.Rule{
-		Name: r.Name, Line: line, From: r.From,
+		Name: ruleName(r, i), Line: line, From: r.From,
 		Match: routing.Match{
 			Dialled: r.Dialled, Prefix: r.Prefix, Suffix: r.Suffix, Strip: r.Strip, Caller: r.Caller, Variables: r.Variable,
 		},
@@ -58,7 +65,7 @@ func (r Route) rule(i, line int) routing.Rule {
 		for _, to := range t.To.orNone() {
 			rule.Targets = append(rule.Targets, routing.RuleTarget{
 				Trunk: to, Number: t.Number, Context: t.Context, Extension: t.Extension, Endpoint: t.Endpoint,
-				Timeout: t.Timeout, ReachedIn: t.ReachedIn, Variables: t.Variables, Pool: pool,
+				Timeout: t.Timeout, ReachedIn: t.ReachedIn, Variables: t.Variables, Pool: pool, Offline: routing.Offline(t.Offline),
 			})
 		}
 	}

@@ -70,6 +70,9 @@ func (t *Table) check(r Rule) (checked rule, problems []problem) {
 	if reading, err := checked.numbers.Read(r.Match.Caller); err == nil { // not every caller is a number: extension 101
 		checked.caller = reading.Number
 	}
+	if from == Account && !r.Callers.everybody() {
+		refuse("its callers are extensions of a PBX, and calls from a Telegram account have none; use caller")
+	}
 	if len(r.Targets) == 0 {
 		refuse("it has no target")
 	}
@@ -153,6 +156,12 @@ func (t *Table) checkTarget(r rule, from TrunkKind, target RuleTarget) (number N
 		refuse("reached_in %v is outside 0s to %v", target.ReachedIn, maxReachedIn)
 	case target.ReachedIn != 0 && kind == PBX:
 		refuse("reached_in does not fit a PBX")
+	}
+	switch {
+	case target.Offline != OfflineAccount && target.Offline != OfflineCall && target.Offline != OfflineMessage:
+		refuse("offline is %s or %s, not %q", OfflineCall, OfflineMessage, target.Offline)
+	case target.Offline != OfflineAccount && kind == PBX:
+		refuse("offline does not fit a PBX")
 	}
 	for name, value := range target.Variables {
 		switch function := strings.ContainsRune(name, '('); {

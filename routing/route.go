@@ -40,7 +40,8 @@ func (e *NoRouteError) Error() string {
 func (e *NoRouteError) Reason() string { return "NO_ROUTE" }
 
 // Route decides where a call goes: the first rule of its trunk that matches, and no other. The error is a
-// *NumberError where what was dialled is no number, a *NoRouteError where no rule takes the call.
+// *NumberError where what was dialled is no number, a *NoRouteError where no rule takes the call, a *DeniedError where the
+// caller may not make it.
 func (t *Table) Route(q Request) (Plan, error) {
 	if q.Dialled != "" {
 		if problem := unclean(q.Dialled); problem != "" {
@@ -49,6 +50,9 @@ func (t *Table) Route(q Request) (Plan, error) {
 	}
 	for _, r := range t.rules[q.Trunk] {
 		if r.matches(q) {
+			if err := t.lets(r, q); err != nil {
+				return Plan{}, err
+			}
 			return t.plan(r, q)
 		}
 	}
@@ -114,10 +118,14 @@ func (r rule) takesCaller(p Party) bool {
 
 func (t *Table) plan(r rule, q Request) (Plan, error) {
 	dialled := r.Match.stripped(q.Dialled)
-	plan := Plan{Rule: r.Name, Line: r.Line, Targets: make([]Target, len(r.Targets))}
+	plan := Plan{Rule: r.Name, Line: r.Line, Targets: make([]Target, 0, len(r.Targets))}
 	for i, rt := range r.Targets {
+		if why := t.denies(rt.Trunk, q); why != "" {
+			plan.Denied = append(plan.Denied, Denied{rt.Trunk, why})
+			continue
+		}
 		target := Target{
-			Trunk: rt.Trunk, Timeout: rt.Timeout, ReachedIn: rt.ReachedIn, Pool: rt.Pool, Number: r.fixed[i],
+			Trunk: rt.Trunk, Timeout: rt.Timeout, ReachedIn: rt.ReachedIn, Pool: rt.Pool, Number: r.fixed[i], Offline: rt.Offline,
 		}
 		target.Caller, target.ShownBy = t.caller(r, q)
 		if t.kinds[q.Trunk] == PBX {
@@ -143,7 +151,10 @@ func (t *Table) plan(r rule, q Request) (Plan, error) {
 		if target.Variables == nil {
 			target.Variables = maps.Clone(rt.Variables)
 		}
-		plan.Targets[i] = target
+		plan.Targets = append(plan.Targets, target)
+	}
+	if len(plan.Targets) == 0 {
+		return Plan{}, &DeniedError{Rule: r.Name, Line: r.Line, By: plan.Denied}
 	}
 	plan.Targets = t.first(q, plan.Targets)
 	return plan, nil

@@ -49,8 +49,19 @@ type Target struct {
 	Variables map[string]string // channel variables to set before the dialplan runs
 	Timeout   time.Duration     // how long it may ring before NoAnswer; 0 leaves it to the exchange's default
 	ReachedIn time.Duration     // for a Telegram account: until a device has the call; 0 leaves it to the account
+	Offline   Offline           // for a Telegram account: what to do for somebody who could not be reached
 	Pool      int               // targets in a row with the same number, not 0, are equals: the best one is tried first
 }
+
+// Offline is what an account does for somebody none of whose devices has received a call, beside telling the PBX.
+type Offline string
+
+// The ways.
+const (
+	OfflineAccount Offline = ""        // as the account's own settings say
+	OfflineCall    Offline = "call"    // the call was all: nothing is written
+	OfflineMessage Offline = "message" // write that somebody has called
+)
 
 // Plan is a routing decision: targets that are tried in order. A Plan has at least one target.
 type Plan struct {
@@ -59,4 +70,5 @@ type Plan struct {
 	Matched Matched // what gave the dialled text its meaning; "" where it was not read as a number
 	How     string  // the same in words
 	Targets []Target
+	Denied  []Denied // targets that were left out, because their accounts do not let the caller
 }

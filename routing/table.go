@@ -36,6 +36,8 @@ type Config struct {
 
 	// Functions names the PBXs whose variables may be dialplan functions as well (DialplanFunction), as Asterisk's.
 	Functions map[string]bool
+	// Callers are the extensions of PBXs that may call by an account, by its name; one that is missing lets everybody.
+	Callers map[string]Callers
 }
 
 // Rule sends the calls of one trunk that match to targets.
@@ -46,6 +48,7 @@ type Rule struct {
 	Match   Match
 	Numbers NumberRules // how dialled numbers are read and callers are shown
 	Names   NameRules   // how callers' names are shown
+	Callers Callers     // of a PBX: who may call by this rule
 	Targets []RuleTarget
 }
 
@@ -71,6 +74,7 @@ type RuleTarget struct {
 	Timeout   time.Duration     // how long it may ring; 0 leaves it to the exchange
 	ReachedIn time.Duration     // Telegram account: until a device has the call; 0 leaves it to the account
 	Pool      int               // see Target.Pool
+	Offline   Offline           // Telegram account: see Target.Offline
 	Variables map[string]string // further channel variables
 }
 
@@ -87,7 +91,8 @@ type Warning struct {
 type Table struct {
 	rules    map[string][]rule // by the trunk the call comes from, in order
 	kinds    map[string]TrunkKind
-	writable map[string]bool // Config.Functions
+	writable map[string]bool    // Config.Functions
+	callers  map[string]Callers // by account
 	warnings []Warning
 }
 
@@ -105,7 +110,7 @@ func (t *Table) Warnings() []Warning { return slices.Clone(t.warnings) }
 
 // NewTable checks the rules and returns their table. The error joins a *RuleError for everything that is wrong.
 func NewTable(c Config) (*Table, error) {
-	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks), writable: maps.Clone(c.Functions)}
+	t := &Table{rules: map[string][]rule{}, kinds: maps.Clone(c.Trunks), writable: maps.Clone(c.Functions), callers: maps.Clone(c.Callers)}
 	var errs []error
 	for _, r := range c.Rules {
 		checked, problems := t.check(r)

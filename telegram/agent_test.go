@@ -16,7 +16,7 @@ func TestCallBackToWhoTookTheCall(t *testing.T) {
 	w, options := loginOnce(t)
 	answering(t, chat.Options{
 		CallBack:   chat.CallBack{Words: chat.Words{"en": {"call me"}}, Place: chat.Place{Extension: "600"}},
-		Extensions: chat.Extensions{Allow: []chat.Range{{First: "200", Last: "299"}}},
+		Extensions: chat.Extensions{Allow: []routing.Range{{First: "200", Last: "299"}}},
 		Limits:     chat.Limits{Calls: chat.Bucket{Count: 20, Per: time.Hour}, Messages: chat.Bucket{Count: 20, Per: time.Hour}},
 	})(&options)
 	o := w.run(newAccount(t, options))

@@ -19,7 +19,7 @@ import (
 // audio and digits pass, and the record says where the call went.
 func TestCallByMessageThroughTheExchange(t *testing.T) {
 	w, options := loginOnce(t)
-	answering(t, chat.Options{Digits: chat.Digits{ToPBX: true, ToUser: true}, Extensions: chat.Extensions{Allow: []chat.Range{{First: "200", Last: "299"}}}})(&options)
+	answering(t, chat.Options{Digits: chat.Digits{ToPBX: true, ToUser: true}, Extensions: chat.Extensions{Allow: []routing.Range{{First: "200", Last: "299"}}}})(&options)
 	account, pbx := newAccount(t, options), trunktest.NewTrunk("pbx")
 	table, err := routing.NewTable(routing.Config{
 		Trunks: map[string]routing.TrunkKind{"office": routing.Account, "pbx": routing.PBX},

@@ -69,7 +69,7 @@ func (w *world) wantAnswers(to int64, want ...string) {
 // Only people are answered, in private chats, and only once in a while.
 func TestWhoIsAnswered(t *testing.T) {
 	w, options := loginOnce(t)
-	answering(t, chat.Options{AutoAnswer: time.Hour, Menu: chat.Menu{Words: chat.Words{"en": {"menu"}}},
+	answering(t, chat.Options{Unmatched: chat.Unmatched{AutoAnswer: time.Hour}, Menu: chat.Menu{Words: chat.Words{"en": {"menu"}}},
 		Departments: []chat.Department{{Name: map[string]string{"en": "Sales"}, Place: chat.Place{Extension: "600"}}}})(&options)
 	o := w.run(newAccount(t, options))
 	w.listening() // an account that has never been here begins with what comes now
@@ -108,7 +108,7 @@ func TestWhoIsAnswered(t *testing.T) {
 
 // Digits in the chat become DTMF of the call; those of the PBX are shown in one message.
 func TestDigitsBothWays(t *testing.T) {
-	w, o := open(t, answering(t, chat.Options{Digits: chat.Digits{ToPBX: true, ToUser: true}, AutoAnswer: time.Hour}))
+	w, o := open(t, answering(t, chat.Options{Digits: chat.Digits{ToPBX: true, ToUser: true}, Unmatched: chat.Unmatched{AutoAnswer: time.Hour}}))
 	p := w.phone(alice, phone.Behaviour{})
 	c := w.calls(p, phone.Behaviour{})
 	l := o.offer().Leg
@@ -139,7 +139,7 @@ func TestDigitsBothWays(t *testing.T) {
 // A message that is edited is the same message: its digits are not played again, and it asks for nothing.
 func TestEditedMessagesAreNotReadAgain(t *testing.T) {
 	w, o := open(t, answering(t, chat.Options{
-		Digits: chat.Digits{ToPBX: true, ToUser: true}, AutoAnswer: time.Hour, CallBack: chat.CallBack{Words: chat.Words{"en": {"call me"}}},
+		Digits: chat.Digits{ToPBX: true, ToUser: true}, Unmatched: chat.Unmatched{AutoAnswer: time.Hour}, CallBack: chat.CallBack{Words: chat.Words{"en": {"call me"}}},
 	}))
 	w.listening()
 	p := w.phone(alice, phone.Behaviour{})
@@ -208,7 +208,7 @@ func TestEditedMessagesAreNotReadAgain(t *testing.T) {
 
 // Whoever asks for an extension is called, and the call is offered when the person is on the phone.
 func TestCallByMessage(t *testing.T) {
-	w, o := open(t, answering(t, chat.Options{Extensions: chat.Extensions{Context: "chat", Allow: []chat.Range{{First: "200", Last: "299"}}}, Missed: time.Hour}))
+	w, o := open(t, answering(t, chat.Options{Extensions: chat.Extensions{Context: "chat", Allow: []routing.Range{{First: "200", Last: "299"}}}, Missed: time.Hour}))
 	p := w.phone(alice, phone.Behaviour{After: 50 * time.Millisecond})
 	w.writes(alice, "+49900123456")
 	w.writes(alice, "300")
@@ -257,7 +257,7 @@ func TestCallByMessageThatIsDeclined(t *testing.T) {
 func TestCardAndCallBackToTheAgent(t *testing.T) {
 	w, o := open(t, answering(t, chat.Options{
 		Card: true, Missed: time.Hour, CallBack: chat.CallBack{Words: chat.Words{"en": {"call me"}}},
-		Extensions: chat.Extensions{Allow: []chat.Range{{First: "201", Last: "201"}}},
+		Extensions: chat.Extensions{Allow: []routing.Range{{First: "201", Last: "201"}}},
 		Texts:      chat.Texts{chat.TextCard: {"en": "Call from {name}[, {DEPARTMENT}][, {TEAM}], ext {number}"}},
 	}))
 	p := w.phone(alice, phone.Behaviour{Action: phone.Ignore})

@@ -171,6 +171,8 @@ func (d *desk) settle(ctx context.Context, t *turn, p Peer, decide func(chat.Sta
 			d.say(ctx, t, p, action.Text)
 		case chat.Call:
 			d.call(t, p, action)
+		case chat.Told:
+			d.account.handOn(p, action)
 		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 func TestLogMasksPeople(t *testing.T) {
 	zoe := cloud.User{ID: 5_700_123_456, Phone: "+99966150077", Username: "zoe_zimmer", FirstName: "Zoe", Code: "10077"}
 	w, options := loginOnce(t, func(o *cloud.Options) { o.Users = append(o.Users, zoe) })
-	answering(t, chat.Options{Extensions: chat.Extensions{Allow: []chat.Range{{First: "600000", Last: "600999"}}}})(&options)
+	answering(t, chat.Options{Extensions: chat.Extensions{Allow: []routing.Range{{First: "600000", Last: "600999"}}}})(&options)
 	said := new(notes)
 	log := slog.New(slog.NewTextHandler(said, nil))
 	options.Log = log

@@ -6,9 +6,30 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gotd/td/tg"
+
+	"github.com/tgtrunk/tgtrunk/routing"
+	"github.com/tgtrunk/tgtrunk/telegram/chat"
 )
+
+// Message is one that somebody has written to an account and that means nothing to it.
+type Message struct {
+	Account  string // name of the trunk
+	From     routing.Party
+	ID       int       // grows with every message of the account
+	Sent     time.Time // in whole seconds
+	Text     string    // UTF-8, up to 4096 characters; "" for a picture, a voice message and the like
+	Language string    // in which the person would be answered, such as "de"; "" where nothing is known of it
+}
+
+// handOn tells of a message.
+func (a *Account) handOn(p Peer, m chat.Told) {
+	if a.opts.Messages != nil {
+		a.opts.Messages(Message{Account: a.opts.Name, From: p.Party(), ID: m.ID, Sent: m.Date, Text: m.Text, Language: m.Language})
+	}
+}
 
 var errNoHash = errors.New("the account may not write to this user yet")
 

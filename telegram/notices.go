@@ -15,7 +15,7 @@ const impatient = 3 * time.Second
 
 // callerOf is who calls by a target.
 func callerOf(account string, t routing.Target) chat.Caller {
-	return chat.Caller{Agent: chat.Agent{Extension: t.Caller.Number, Name: t.Caller.Name}, Account: account, Variables: t.Variables}
+	return chat.Caller{Agent: chat.Agent{Extension: t.Caller.Number, Name: t.Caller.Name}, Account: account, Variables: t.Variables, Offline: t.Offline}
 }
 
 // tell queues a decision about a person, who is a stranger or not as when the call was made.
@@ -48,9 +48,7 @@ func (d *desk) placed(l *leg) {
 	if l.caller == nil {
 		return
 	}
-	d.tell(l.with, func(p chat.Person, s chat.State, now time.Time) []chat.Action {
-		return d.rules.Card(p, *l.caller, s, now)
-	})
+	d.tell(l.with, l.about(d.rules.Card))
 }
 
 // ended notes what became of a call from the PBX.
@@ -58,11 +56,31 @@ func (d *desk) ended(l *leg, e calls.Ended) {
 	switch {
 	case l.accepted:
 		d.spoke(l.with, l.spokeWith(l.caller.Agent))
+	case e.Err != nil && e.Err.Kind == calls.Private:
+		d.tell(l.with, l.about(d.rules.Private))
+	case l.unreached(e):
+		d.tell(l.with, l.about(d.rules.Unreached))
 	case l.placed && !l.declined(e):
-		d.tell(l.with, func(p chat.Person, s chat.State, now time.Time) []chat.Action {
-			return d.rules.Tried(p, *l.caller, s, now)
-		})
+		d.tell(l.with, l.about(d.rules.Tried))
 	}
+}
+
+// about makes a decision about the callee of one that wants to know who calls.
+func (l *leg) about(
+	decide func(chat.Person, chat.Caller, chat.State, time.Time) []chat.Action,
+) func(chat.Person, chat.State, time.Time) []chat.Action {
+	return func(p chat.Person, s chat.State, now time.Time) []chat.Action { return decide(p, *l.caller, s, now) }
+}
+
+// unreached reports whether a call from the PBX has ended as bridge.Unreachable: nobody has given up before.
+func (l *leg) unreached(e calls.Ended) bool {
+	if e.Err != nil {
+		return reasonOf(e.Err.Kind) == bridge.Unreachable
+	}
+	if c, ok := l.wanted(); ok {
+		return c.Reason == bridge.Unreachable
+	}
+	return l.placed && l.reasonOf(e) == bridge.Unreachable
 }
 
 // declined reports whether the callee knows of the call, or never could: there is nothing to tell.

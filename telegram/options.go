@@ -114,6 +114,7 @@ type Options struct {
 	Log      *slog.Logger  // nil discards
 	Guard    *guard.Limits // protect the account; nil: guard.Defaults
 	Chat     *chat.Desk    // answers who writes to the account, and tells people of calls; nil: nothing is read or written
+	Messages func(Message) // takes what Chat hands on (chat.Unmatched); must not block; nil: nobody does
 	Privacy  PrivacyPreset // default PrivacyKeep
 	Lookups  Lookups       // how long answers are remembered
 	NoImport bool          // never look a phone number up by importing it as a contact for a moment

@@ -130,7 +130,7 @@ func openAccount(ctx context.Context, cfg *config.Config, account config.Account
 		return err
 	}
 	defer func() { err = errors.Join(err, keep.Close()) }()
-	trunk, err := newAccount(cfg, account, keep, nil, log)
+	trunk, err := newAccount(cfg, account, keep, nil, nil, log)
 	if err != nil {
 		return err
 	}

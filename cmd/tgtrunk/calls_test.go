@@ -68,7 +68,7 @@ func TestRecordOfTheDocs(t *testing.T) {
 func TestEventOfTheDocs(t *testing.T) {
 	var text []byte
 	for _, b := range blocks(t) {
-		if b.language == "json" && strings.HasSuffix(b.file, "records.md") && strings.Contains(b.text, `"event"`) {
+		if b.language == "json" && strings.HasSuffix(b.file, "records.md") && strings.Contains(b.text, `"event": "call.`) {
 			text = []byte(b.text)
 		}
 	}

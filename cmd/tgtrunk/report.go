@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,10 @@ type reports struct {
 	events []string // that the webhook gets
 	mask   bool
 	log    *slog.Logger
+
+	messages int           // events that may wait while messages are still queued
+	full     atomic.Bool   // messages are given up just now
+	dropped  atomic.Uint64 // messages that were given up
 }
 
 func openReports(cfg *config.Config, keep store.Store, log *slog.Logger) (r *reports, err error) {
@@ -39,7 +44,7 @@ func openReports(cfg *config.Config, keep store.Store, log *slog.Logger) (r *rep
 		}
 	}
 	if h := cfg.Webhook; h != nil {
-		r.events = h.Events
+		r.events, r.messages = h.Events, (h.Queue+1)/2
 		r.hook, err = webhook.New(webhook.Options{
 			URL: h.URL, Secret: h.Secret.Reveal(), Store: keep, Timeout: h.Timeout, RetryFor: h.RetryFor, Queue: h.Queue, Log: log,
 		})
@@ -124,7 +129,7 @@ func (r *reports) tell(event string, record bridge.Record) {
 	now := time.Now()
 	n := notice{
 		Schema: bridge.RecordSchema, ID: record.Call + "." + event, Event: event, Call: record,
-		Time: now.UTC().Format("2006-01-02T15:04:05.000Z"),
+		Time: stamp(now),
 	}
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -142,7 +147,7 @@ func (r *reports) figures() metrics.Reports {
 	}
 	if r.hook != nil {
 		s := r.hook.Stats()
-		f.Webhook = &metrics.Backlog{Waiting: s.Waiting, Lost: s.Dropped}
+		f.Webhook = &metrics.Backlog{Waiting: s.Waiting, Lost: s.Dropped + r.dropped.Load()}
 	}
 	return f
 }

@@ -137,6 +137,9 @@ func printPlan(w io.Writer, table *routing.Table, plan routing.Plan) error {
 		}
 		fmt.Fprintf(tab, "target  %d\t%s %s\t%s%s\n", i+1, kind, t.Trunk, place(t), limit)
 	}
+	for _, d := range plan.Denied {
+		fmt.Fprintf(tab, "denied\t%v %s\t%s\n", routing.Account, d.Trunk, d.Why)
+	}
 	return tab.Flush()
 }
 
@@ -183,9 +186,15 @@ type targetJSON struct {
 	Extension string            `json:"extension,omitempty"`
 	Endpoint  string            `json:"endpoint,omitempty"`
 	TimeoutS  float64           `json:"timeout_s,omitempty"`
+	Offline   routing.Offline   `json:"offline,omitempty"`
 	ShownAs   string            `json:"shown_as,omitempty"`
 	ShownName string            `json:"shown_name,omitempty"`
 	Variables map[string]string `json:"variables,omitempty"`
+}
+
+type deniedJSON struct {
+	Trunk string `json:"trunk"`
+	Why   string `json:"why"`
 }
 
 type routeJSON struct {
@@ -194,14 +203,18 @@ type routeJSON struct {
 	Matched routing.Matched `json:"matched,omitempty"`
 	How     string          `json:"how,omitempty"`
 	Targets []targetJSON    `json:"targets"`
+	Denied  []deniedJSON    `json:"denied,omitempty"` // left out: the account does not let the caller
 }
 
 func planJSON(plan routing.Plan) routeJSON {
 	out := routeJSON{Route: plan.Rule, Line: plan.Line, Matched: plan.Matched, How: plan.How}
+	for _, d := range plan.Denied {
+		out.Denied = append(out.Denied, deniedJSON(d))
+	}
 	for _, t := range plan.Targets {
 		target := targetJSON{
 			Trunk: t.Trunk, Context: t.Context, Extension: t.Extension, Endpoint: t.Endpoint, TimeoutS: t.Timeout.Seconds(),
-			ShownAs: t.Caller.Number, ShownName: t.Caller.Name, Variables: t.Variables,
+			Offline: t.Offline, ShownAs: t.Caller.Number, ShownName: t.Caller.Name, Variables: t.Variables,
 		}
 		if t.Number.Kind != 0 {
 			target.Number = &numberJSON{t.Number.UserID, t.Number.Username, t.Number.Phone}

@@ -73,7 +73,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 		return err
 	}
 	defer sockets.Close()
-	trunks, err := buildTrunks(cfg, keep, sockets, log)
+	trunks, err := buildTrunks(cfg, keep, sockets, reports.message, log)
 	if err != nil {
 		return err
 	}
@@ -127,10 +127,13 @@ func connectAudio(log *slog.Logger, wheel *media.Wheel, a, b media.Flow) (stop f
 	}, nil
 }
 
-func buildTrunks(cfg *config.Config, keep store.Store, sockets *voip.Net, log *slog.Logger) ([]bridge.Trunk, error) {
+// buildTrunks makes the accounts, whose messages go to heard, and the links.
+func buildTrunks(
+	cfg *config.Config, keep store.Store, sockets *voip.Net, heard func(telegram.Message), log *slog.Logger,
+) ([]bridge.Trunk, error) {
 	var trunks []bridge.Trunk
 	for _, a := range cfg.Accounts {
-		account, err := newAccount(cfg, a, keep, sockets, log)
+		account, err := newAccount(cfg, a, keep, sockets, heard, log)
 		if err != nil {
 			return nil, fmt.Errorf("account %s: %w", a.Name, err)
 		}
@@ -169,12 +172,14 @@ func newLink(p config.PBX, variables []string, log *slog.Logger) (bridge.Trunk, 
 	}
 }
 
-func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, log *slog.Logger) (*telegram.Account, error) {
+func newAccount(
+	cfg *config.Config, a config.Account, keep store.Store, sockets *voip.Net, heard func(telegram.Message), log *slog.Logger,
+) (*telegram.Account, error) {
 	options, err := accountOptions(cfg, a)
 	if err != nil {
 		return nil, err
 	}
-	options.Store, options.Net, options.Log = keep, sockets, log
+	options.Store, options.Net, options.Messages, options.Log = keep, sockets, heard, log
 	return telegram.New(options)
 }
 

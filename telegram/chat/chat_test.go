@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // noon is a Monday.
@@ -63,9 +65,9 @@ func office(t testing.TB) *Week {
 
 func everything(t testing.TB) Options {
 	return Options{
-		AutoAnswer: 24 * time.Hour, Missed: time.Hour, Card: true, Digits: Digits{true, true},
+		Unmatched: Unmatched{AutoAnswer: 24 * time.Hour}, Missed: time.Hour, Card: true, Digits: Digits{true, true},
 		CallBack:   CallBack{Words: Words{"en": {"call me"}, "de": {"ruf mich an"}}, Place: Place{Extension: "500"}},
-		Extensions: Extensions{Context: "chat", Allow: []Range{{"200", "299"}}, Names: map[string]string{"Boss": "100"}},
+		Extensions: Extensions{Context: "chat", Allow: []routing.Range{{First: "200", Last: "299"}}, Names: map[string]string{"Boss": "100"}},
 		Departments: []Department{
 			{Name: map[string]string{"en": "Sales", "de": "Vertrieb"}, Place: Place{Extension: "600"}},
 			{Name: map[string]string{"en": "Service"}, Place: Place{"svc", "700"}, Hours: office(t)},
@@ -141,7 +143,7 @@ func TestUnmatchedIsAnsweredOnceInAWhile(t *testing.T) {
 }
 
 func TestNobodyElseIsAnswered(t *testing.T) {
-	d := desk(t, Options{AutoAnswer: time.Second})
+	d := desk(t, Options{Unmatched: Unmatched{AutoAnswer: time.Second}})
 	good := Message{ID: 7, Date: noon, Text: "hello"}
 	for name, edit := range map[string]func(*Person, *Message, *Book){
 		"machine":   func(p *Person, _ *Message, _ *Book) { p.Machine = true },
@@ -164,7 +166,7 @@ func TestNobodyElseIsAnswered(t *testing.T) {
 
 // Two answering machines that talk to each other run dry, and begin anew slowly.
 func TestLimits(t *testing.T) {
-	d := desk(t, Options{AutoAnswer: time.Second, Limits: Limits{Messages: Bucket{3, time.Hour}, AllMessages: Bucket{5, time.Hour}}})
+	d := desk(t, Options{Unmatched: Unmatched{AutoAnswer: time.Second}, Limits: Limits{Messages: Bucket{3, time.Hour}, AllMessages: Bucket{5, time.Hour}}})
 	totals := new(Totals)
 	count := func(c *chatter, from time.Time) (n int) {
 		for i := range 100 {

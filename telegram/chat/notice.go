@@ -1,8 +1,11 @@
 package chat
 
 import (
+	"cmp"
 	"maps"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Caller is who calls a person from the PBX.
@@ -10,6 +13,7 @@ type Caller struct {
 	Agent
 	Account   string            // that the call goes out by
 	Variables map[string]string // of the route
+	Offline   routing.Offline   // of the route; "" leaves it to Options.Unreached
 }
 
 func (c Caller) fields() map[string]string {
@@ -33,8 +37,38 @@ func (d *Desk) Card(p Person, c Caller, s State, now time.Time) []Action {
 
 // Tried says that a call to the person was missed.
 func (d *Desk) Tried(p Person, c Caller, s State, now time.Time) []Action {
+	return d.tried(d.o.Missed, p, c, s, now)
+}
+
+// unreachedEvery is how often somebody is told of calls that did not reach them where Missed says nothing.
+const unreachedEvery = time.Hour
+
+// Unreached says the same of a call that no device of the person's has received.
+func (d *Desk) Unreached(p Person, c Caller, s State, now time.Time) []Action {
+	every := d.o.Missed
+	switch cmp.Or(c.Offline, d.o.Unreached.Offline) {
+	case routing.OfflineCall:
+		return nil
+	case routing.OfflineMessage:
+		every = cmp.Or(every, unreachedEvery)
+	}
+	return d.tried(every, p, c, s, now)
+}
+
+func (d *Desk) tried(every time.Duration, p Person, c Caller, s State, now time.Time) []Action {
 	text, ok := d.text(TextTried, p, s.Book, c.fields())
-	return d.missed(text, ok, p, s, now)
+	return d.missed(every, text, ok, p, s, now)
+}
+
+// Private says that the person's privacy settings have refused a call, and what helps. The call was refused by Telegram,
+// not by what is remembered of an earlier one: a stranger whom it was placed to has been counted as one.
+func (d *Desk) Private(p Person, c Caller, s State, now time.Time) []Action {
+	o := d.o.Unreached.Private
+	text, ok := d.text(TextPrivate, p, s.Book, c.fields())
+	if o.Every <= 0 || !ok || p.Machine || p.Stranger && !o.Strangers || !due(&s.Book.Private, o.Every, now) {
+		return nil
+	}
+	return d.say(s, now, text)
 }
 
 // Missed says that nobody has taken a call of the person's.
@@ -44,11 +78,11 @@ func (d *Desk) Missed(p Person, s State, now time.Time) []Action {
 		fields["word"] = word
 	}
 	text, ok := d.text(TextMissed, p, s.Book, fields)
-	return d.missed(text, ok, p, s, now)
+	return d.missed(d.o.Missed, text, ok, p, s, now)
 }
 
-func (d *Desk) missed(text string, ok bool, p Person, s State, now time.Time) []Action {
-	if d.o.Missed <= 0 || !ok || p.Stranger || p.Machine || !due(&s.Book.Missed, d.o.Missed, now) {
+func (d *Desk) missed(every time.Duration, text string, ok bool, p Person, s State, now time.Time) []Action {
+	if every <= 0 || !ok || p.Stranger || p.Machine || !due(&s.Book.Missed, every, now) {
 		return nil
 	}
 	return d.say(s, now, text)

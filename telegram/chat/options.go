@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // Options say what a Desk does. The zero Options do nothing at all.
@@ -17,7 +19,8 @@ type Options struct {
 	Digits      Digits        // typed during calls
 	Card        bool          // say who calls while a call to a person rings
 	Missed      time.Duration // > 0: tell of missed calls, at most once in so long
-	AutoAnswer  time.Duration // > 0: answer messages that mean nothing, at most once in so long
+	Unreached   Unreached     // whom a call did not reach
+	Unmatched   Unmatched     // messages that mean nothing
 	CallBack    CallBack
 	Extensions  Extensions
 	Departments []Department
@@ -29,6 +32,25 @@ type Options struct {
 type Digits struct {
 	ToPBX  bool // what a person types during a call
 	ToUser bool // what the PBX plays is shown, in one message a call
+}
+
+// Unreached says what is written to people whom a call did not get through to, beside Missed.
+type Unreached struct {
+	Offline routing.Offline // no device had the call; "": Missed holds as for every missed call
+	Private Private         // privacy settings have refused it
+}
+
+// Private writes to people whose privacy settings have refused a call, so that they can let the next one through.
+type Private struct {
+	Every     time.Duration // > 0: to each person at most once in so long
+	Strangers bool          // also to strangers, each of whom has cost the account one of its calls to strangers
+}
+
+// Unmatched says what is done about messages that mean nothing.
+type Unmatched struct {
+	AutoAnswer time.Duration // > 0: answer them; each of the two texts at most once in so long
+	Hours      *Week         // outside of them the answer is the other one; nil: always open
+	Forward    bool          // hand them on, as Told
 }
 
 // Place is where a call enters the PBX. The zero Place leaves that to the account's route.
@@ -47,7 +69,7 @@ type CallBack struct {
 // Extensions are the only ones that can be had by writing them.
 type Extensions struct {
 	Context string            // of all of them; "" is the route's
-	Allow   []Range           // to be written as they are
+	Allow   []routing.Range   // to be written as they are
 	Names   map[string]string // words, to an extension each
 }
 
@@ -71,8 +93,10 @@ type Words map[string][]string
 type Limits struct {
 	Messages    Bucket // to one person; default 10 in 1 h
 	Calls       Bucket // that one person may ask for; default 4 in 1 h
+	Told        Bucket // messages of one person that are handed on; default 20 in 1 h
 	AllMessages Bucket // of the account; default 20 in 1 min
 	AllCalls    Bucket // of the account; default 60 in 1 h
+	AllTold     Bucket // of the account; default 200 in 1 h
 }
 
 func (l Limits) withDefaults() Limits {
@@ -82,43 +106,13 @@ func (l Limits) withDefaults() Limits {
 	}{
 		{&l.Messages, Bucket{10, time.Hour}}, {&l.Calls, Bucket{4, time.Hour}},
 		{&l.AllMessages, Bucket{20, time.Minute}}, {&l.AllCalls, Bucket{60, time.Hour}},
+		{&l.Told, Bucket{20, time.Hour}}, {&l.AllTold, Bucket{200, time.Hour}},
 	} {
 		if *d.of == (Bucket{}) {
 			*d.of = d.def
 		}
 	}
 	return l
-}
-
-// Range is one extension or several in a row, such as 201 or 200-299.
-type Range struct{ First, Last string }
-
-const maxExtension = 32 // characters
-
-// ParseRange reads "201" or "200-299". Extensions of a range are digits, and all as long as the first.
-func ParseRange(text string) (Range, error) {
-	first, last, several := strings.Cut(text, "-")
-	if !several {
-		last = first
-	}
-	switch {
-	case !isExtension(first) || !isExtension(last):
-		return Range{}, fmt.Errorf("extension %q: write digits and letters, or a range such as 200-299", text)
-	case several && (len(first) != len(last) || strings.Trim(first+last, "0123456789") != "" || last < first):
-		return Range{}, fmt.Errorf("range %q: write two numbers of the same length, the smaller first", text)
-	}
-	return Range{first, last}, nil
-}
-
-func isExtension(text string) bool {
-	return text != "" && len(text) <= maxExtension && strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789_*#") == ""
-}
-
-func (r Range) has(text string) bool {
-	if r.First == r.Last {
-		return text == r.First
-	}
-	return len(text) == len(r.First) && strings.Trim(text, "0123456789") == "" && r.First <= text && text <= r.Last
 }
 
 // find returns the extension that a text means.
@@ -131,7 +125,7 @@ func (e Extensions) find(text string) (string, bool) {
 
 // allows reports whether an extension may be had as it is.
 func (e Extensions) allows(extension string) bool {
-	return slices.ContainsFunc(e.Allow, func(r Range) bool { return r.has(extension) })
+	return slices.ContainsFunc(e.Allow, func(r routing.Range) bool { return r.Has(extension) })
 }
 
 // reaches reports whether an extension may be had, as it is or by a name.
@@ -187,7 +181,7 @@ func New(o Options) (*Desk, error) {
 	d.addDepartments(refuse)
 	d.o.Extensions.Names = make(map[string]string, len(o.Extensions.Names))
 	for _, name := range slices.Sorted(maps.Keys(o.Extensions.Names)) {
-		if !isExtension(o.Extensions.Names[name]) {
+		if !routing.IsExtension(o.Extensions.Names[name]) {
 			refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", o.Extensions.Names[name]), "extensions", "names", name)
 		}
 		if _, taken := d.words[normal(name)]; taken || normal(name) == "" {
@@ -198,6 +192,11 @@ func New(o Options) (*Desk, error) {
 	checkPlace(o.Extensions.Context, "0", refuse, "extensions")
 	checkPlace(o.CallBack.Place.Context, cmp.Or(o.CallBack.Place.Extension, "0"), refuse, "call_back")
 	checkLimits(o.Limits, refuse)
+	switch o.Unreached.Offline {
+	case routing.OfflineAccount, routing.OfflineCall, routing.OfflineMessage:
+	default:
+		refuse(fmt.Sprintf("offline is %s or %s, not %q", routing.OfflineCall, routing.OfflineMessage, o.Unreached.Offline), "offline")
+	}
 	o.Texts.check(o.Language, refuse)
 	d.o.Texts = o.Texts.withBuiltIn()
 	return d, errors.Join(errs...)
@@ -264,13 +263,15 @@ func checkPlace(context, extension string, refuse func(string, ...any), way ...a
 	if strings.Trim(strings.ToLower(context), "abcdefghijklmnopqrstuvwxyz0123456789_-.") != "" {
 		refuse(fmt.Sprintf("context %q: use letters, digits, '-', '_' and '.'", context), append(way, "context")...)
 	}
-	if !isExtension(extension) {
+	if !routing.IsExtension(extension) {
 		refuse(fmt.Sprintf("%q cannot be an extension: use letters and digits", extension), append(way, "extension")...)
 	}
 }
 
 func checkLimits(l Limits, refuse func(string, ...any)) {
-	for name, b := range map[string]Bucket{"messages": l.Messages, "calls": l.Calls, "all_messages": l.AllMessages, "all_calls": l.AllCalls} {
+	for name, b := range map[string]Bucket{
+		"messages": l.Messages, "calls": l.Calls, "told": l.Told, "all_messages": l.AllMessages, "all_calls": l.AllCalls, "all_told": l.AllTold,
+	} {
 		if b.Count < 1 || b.Count > 10000 || b.Per < time.Second || b.Per > 31*24*time.Hour {
 			refuse(fmt.Sprintf("%d in %v is no limit: use 1 to 10000 in 1s to 744h", b.Count, b.Per), "limits", name)
 		}

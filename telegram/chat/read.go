@@ -1,10 +1,12 @@
 package chat
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Person is who writes, or is called.
@@ -26,7 +28,7 @@ type Message struct {
 	OwnCard   bool // the person's own contact card
 }
 
-// Action is what is to be done: Say or Call.
+// Action is what is to be done: Say, Call or Told.
 type Action interface{ action() }
 
 // Say is a message to the person.
@@ -38,7 +40,14 @@ type Call struct {
 	Why   Why
 }
 
+// Told is a message that means nothing here, for somebody else to read.
+type Told struct {
+	Message
+	Language string // in which the person would be answered; "" where nothing is known of it
+}
+
 func (Say) action()  {}
+func (Told) action() {}
 func (Call) action() {}
 
 // Why is what the person has asked for, for the dialplan and the log.
@@ -99,7 +108,7 @@ func (d *Desk) Read(p Person, m Message, s State, now time.Time) []Action {
 	if extension, ok := d.o.Extensions.find(text); ok {
 		return d.call(p, s, now, Call{Place{d.o.Extensions.Context, extension}, WhyExtension}, text)
 	}
-	return d.unmatched(p, s, now)
+	return append(d.told(p, m, s, now), d.unmatched(p, s, now)...)
 }
 
 // chosen is the department whose number in the list, sent lately, a text is.
@@ -184,14 +193,40 @@ func (d *Desk) menu(p Person, b *Book, now time.Time) string {
 // unmatched answers a message that means nothing: with the auto-answer, the menu, both or nothing.
 func (d *Desk) unmatched(p Person, s State, now time.Time) []Action {
 	var parts []string
-	if d.o.AutoAnswer > 0 && due(&s.Book.Auto, d.o.AutoAnswer, now) {
-		text, _ := d.text(TextAutoAnswer, p, s.Book, nil)
+	if text := d.autoAnswer(p, s.Book, now); text != "" {
 		parts = append(parts, text)
 	}
 	if every := d.o.Menu.Every; every > 0 && (s.Book.Menu.IsZero() || now.Sub(s.Book.Menu) >= every) {
 		parts = append(parts, d.menu(p, s.Book, now))
 	}
 	return d.say(s, now, strings.Join(parts, "\n\n"))
+}
+
+// autoAnswer is the answer to what means nothing, while it is open or closed; "" where there is none to give.
+func (d *Desk) autoAnswer(p Person, b *Book, now time.Time) (text string) {
+	auto := d.o.Unmatched
+	open := auto.Hours.Open(now)
+	switch {
+	case auto.AutoAnswer <= 0:
+	case open && due(&b.Auto, auto.AutoAnswer, now):
+		text, _ = d.text(TextAutoAnswer, p, b, nil)
+	case !open && due(&b.AutoClosed, auto.AutoAnswer, now):
+		text, _ = d.text(TextAutoClosed, p, b, opening("", auto.Hours, now))
+	}
+	return text
+}
+
+// told hands a message on, as far as the limits go.
+func (d *Desk) told(p Person, m Message, s State, now time.Time) []Action {
+	l := d.o.Limits
+	if !d.o.Unmatched.Forward || !takeBoth(&s.Book.Told, &s.Totals.Told, l.Told, l.AllTold, now) {
+		return nil
+	}
+	m.Text = strings.ToValidUTF8(m.Text, "\uFFFD")
+	if utf8.RuneCountInString(m.Text) > maxMessage {
+		m.Text = string([]rune(m.Text)[:maxMessage])
+	}
+	return []Action{Told{m, cmp.Or(p.Language, s.Book.Language)}}
 }
 
 // say says something, as far as the limits go.

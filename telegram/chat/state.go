@@ -20,6 +20,10 @@ type Book struct {
 	Menu     time.Time `json:"menu,omitzero"`      // when the list was sent last
 	Auto     time.Time `json:"auto,omitzero"`      // when a message that meant nothing was answered last
 	Missed   time.Time `json:"missed,omitzero"`    // when a missed call was told of last
+
+	AutoClosed time.Time `json:"auto_closed,omitzero"` // as Auto, while it was closed
+	Private    time.Time `json:"private,omitzero"`     // when the person was told that privacy settings refuse our calls
+	Told       tokens    `json:"told,omitzero"`        // left of Limits.Told
 }
 
 // Agent is somebody at the PBX.
@@ -32,6 +36,7 @@ type Agent struct {
 type Totals struct {
 	Messages tokens `json:"messages,omitzero"`
 	Calls    tokens `json:"calls,omitzero"`
+	Told     tokens `json:"told,omitzero"`
 }
 
 // Bucket is a limit: Count at once, and as many again in every Per.

@@ -14,12 +14,14 @@ type Key string
 // The texts, with the fields each knows.
 const (
 	TextAutoAnswer Key = "auto_answer" // to a message that means nothing
+	TextAutoClosed Key = "auto_closed" // {date}, {time}: the same while it is closed, and when it opens
 	TextMenu       Key = "menu"        // {departments}
 	TextClosed     Key = "closed"      // {name}, {date}, {time}: when it opens
 	TextCalling    Key = "calling"     // {name}: with whom the person is being connected
 	TextLater      Key = "later"       // the person has asked for too many calls
 	TextCard       Key = "card"        // {name}, {number} of the caller, {account}, variables of the route: {DEPARTMENT}
 	TextTried      Key = "tried"       // the same: a call that the person has missed
+	TextPrivate    Key = "private"     // the same: a call that the person's privacy settings have refused
 	TextMissed     Key = "missed"      // {word}: a call of the person's that nobody has taken
 	TextFailed     Key = "call_failed" // a call that the person has asked for could not be placed
 	TextDigits     Key = "digits"      // {digits} that the PBX has played
@@ -38,7 +40,10 @@ const (
 
 // Keys are all texts that there are.
 func Keys() []Key {
-	return []Key{TextAutoAnswer, TextMenu, TextClosed, TextCalling, TextLater, TextCard, TextTried, TextMissed, TextFailed, TextDigits}
+	return []Key{
+		TextAutoAnswer, TextAutoClosed, TextMenu, TextClosed, TextCalling, TextLater, TextCard, TextTried, TextPrivate, TextMissed,
+		TextFailed, TextDigits,
+	}
 }
 
 // withBuiltIn fills the texts that are not given in. One that is given in any language stands for itself: the built-in
@@ -66,13 +71,15 @@ func fieldsOf(k Key) []string {
 		return []string{"departments"}
 	case TextClosed:
 		return []string{"name", "date", "time"}
+	case TextAutoClosed:
+		return []string{"date", "time"}
 	case TextCalling:
 		return []string{"name"}
 	case TextMissed:
 		return []string{"word"}
 	case TextDigits:
 		return []string{"digits"}
-	case TextCard, TextTried:
+	case TextCard, TextTried, TextPrivate:
 		return nil
 	}
 	return []string{}
