@@ -94,6 +94,9 @@ func (c *checker) all() {
 	for i := range c.config.PBX {
 		c.pbx(i)
 	}
+	for i := range c.config.Accounts {
+		c.codec(i)
+	}
 	if len(c.config.Accounts) == 0 {
 		c.problem(at("accounts"), "no account: list at least one Telegram account under accounts")
 	}

@@ -9,7 +9,13 @@ import (
 )
 
 // codecs are the values of a freeswitch section's codec.
-var codecs = []string{"auto", "l16", "pcmu", "pcma", "opus"}
+var codecs = []string{"auto", codecL16, codecPCMU, codecPCMA, "opus"}
+
+const (
+	codecL16  = "l16"
+	codecPCMU = "pcmu"
+	codecPCMA = "pcma"
+)
 
 func (c *checker) freeswitch(i int, p *PBX) {
 	f := p.FreeSWITCH

@@ -183,13 +183,22 @@ func newAccount(cfg *config.Config, a config.Account, keep store.Store, sockets 
 		Server: telegram.Server{Addr: cfg.Telegram.Server.Address, PublicKey: cfg.Telegram.Server.Key, DC: cfg.Telegram.Server.DC},
 		Calls: telegram.Calls{
 			Mode: telegram.CallMode(a.Calls), P2P: telegram.P2PMode(a.P2P), Reference: a.Reference,
-			Prefer: prefer, PBX: media.PCMU, // the link picks the channel's law later; from one law to the other is a table
+			Prefer: prefer, PBX: codecOfPBX(cfg, a.Name),
 			Limits: telegram.Limits{ReachedIn: a.ReachedIn, AnsweredIn: a.AnsweredIn, AnswerWithin: a.AnswerWithin},
 		},
 		Privacy: telegram.PrivacyPreset(a.Privacy),
 		Guard:   guardLimits(a.Guard.Guard), NoImport: !a.Guard.ImportContacts,
 		Net: sockets, Chat: desk, Log: log,
 	})
+}
+
+// codecOfPBX is what the PBX's side of an account's calls speaks, for the choice of the other side's codec; 0 where that is
+// not G.711, or not always. The link picks the channel's law later: from one law to the other is a table.
+func codecOfPBX(cfg *config.Config, account string) media.Codec {
+	if cfg.SpeaksG711(account) {
+		return media.PCMU
+	}
+	return 0
 }
 
 func guardLimits(g config.Guard) *guard.Limits {
