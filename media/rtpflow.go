@@ -56,7 +56,7 @@ type rtpSender struct {
 	source  uint16 // the same as its sender numbered it
 	sent    uint64
 	first   time.Time
-	buffer  []byte
+	buffer  []byte // as long as the longest packet so far
 }
 
 func newRTPFlow(p *RTPPort, remote netip.AddrPort, f Format, payloadType uint8) *rtpFlow {
@@ -65,7 +65,6 @@ func newRTPFlow(p *RTPPort, remote netip.AddrPort, f Format, payloadType uint8) 
 		in: rtpReceiver{reception: Reception{Rate: f.Rate}},
 		out: rtpSender{
 			ssrc: rand.Uint32(), offset: rand.Uint32(), number: uint16(rand.Uint32()),
-			buffer: make([]byte, rtpHeaderSize+rtpMaxPayload),
 		},
 	}
 }
@@ -97,6 +96,9 @@ func (f *rtpFlow) WriteAudio(p *Packet) {
 	header := rtp.Header{
 		Version: 2, Marker: p.Marker, PayloadType: f.payload,
 		SequenceNumber: o.count(p), Timestamp: p.Timestamp + o.offset, SSRC: o.ssrc,
+	}
+	if size := rtpHeaderSize + len(p.Payload); size > len(o.buffer) {
+		o.buffer = make([]byte, size)
 	}
 	n, err := header.MarshalTo(o.buffer)
 	if err != nil {
