@@ -45,6 +45,9 @@ func (g *Guard) admit(ctx context.Context, c Callee) (int, error) {
 		b.Calls = append(b.Calls, entry{At: now, ID: c.ID, By: c.By})
 		return nil
 	})
+	if refused := new(Refusal); err != nil && !errors.As(err, &refused) {
+		return g.Left(c.By), err // there is no book: what was seen last is nearer the truth
+	}
 	left := g.o.Limits.leftFor(c.By, b, time.Now())
 	switch {
 	case err != nil || left != 0:
