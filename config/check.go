@@ -124,6 +124,9 @@ func (c *checker) general() {
 		c.address(at("metrics", "listen"), c.config.Metrics.Listen)
 	}
 	c.address(at("telegram", "listen"), c.config.Telegram.Listen)
+	if strings.HasSuffix(c.config.Telegram.Listen, ":65535") {
+		c.problem(at("telegram", "listen"), "address %q: use a lower port: calls need the next one, too", c.config.Telegram.Listen)
+	}
 	server := &c.config.Telegram.Server
 	switch {
 	case server.Address == "" && server.PublicKey != "":

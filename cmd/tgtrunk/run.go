@@ -70,9 +70,10 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	defer reports.close()
 	sockets, err := voip.ListenNet(voip.NetOptions{Listen: cfg.Telegram.Listen, Log: log})
 	if err != nil {
-		return err
+		return fmt.Errorf("telegram.listen %s: %w", cfg.Telegram.Listen, err)
 	}
 	defer sockets.Close()
+	log.Info("sockets for the audio of direct calls", "udp", sockets.Addresses())
 	trunks, err := buildTrunks(cfg, keep, sockets, log)
 	if err != nil {
 		return err
