@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -235,10 +236,15 @@ func (c *checker) ringback(way []any, pbx, value string) {
 
 func (c *checker) rtp(way []any, pbx string, r RTP) {
 	c.address(way, r.Listen)
-	if host, _, err := net.SplitHostPort(r.Listen); err == nil && r.Advertise == "" {
-		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-			c.problem(way, "pbx %s: rtp listens on every address: add rtp.advertise, the host the PBX sends audio to", pbx)
-		}
+	host, _, err := net.SplitHostPort(r.Listen)
+	if err != nil {
+		return
+	}
+	switch ip, err := netip.ParseAddr(host); {
+	case host != "" && err != nil:
+		c.problem(way, "pbx %s: rtp.listen %q: write an address of this machine, not a name: 127.0.0.1:0", pbx, r.Listen)
+	case r.Advertise == "" && (host == "" || ip.IsUnspecified()):
+		c.problem(way, "pbx %s: rtp listens on every address: add rtp.advertise, the host the PBX sends audio to", pbx)
 	}
 }
 
