@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -216,9 +217,16 @@ func (c *checker) asterisk(i int, p *PBX) {
 		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: url %q: write it as http://HOST:8088/ari", p.Name, a.URL)
 	} else if link.User != nil {
 		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: leave user and password out of the url; they have keys of their own", p.Name)
+	} else if link.RawQuery != "" || link.Fragment != "" {
+		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: leave ? and # out of the url: write it as http://HOST:8088/ari", p.Name)
 	}
 	if a.Username == "" {
 		c.problem(at("pbx", i, "asterisk", "username"), "pbx %s: username is missing: the user of ari.conf", p.Name)
+	} else if strings.Contains(a.Username, ":") {
+		c.problem(at("pbx", i, "asterisk", "username"), "pbx %s: username %q: users of ari.conf have no colon", p.Name, a.Username)
+	}
+	if strings.ContainsFunc(a.App, func(r rune) bool { return r == ',' || r == ':' || r == ' ' || !unicode.IsPrint(r) }) {
+		c.problem(at("pbx", i, "asterisk", "app"), "pbx %s: app %q: leave out commas, colons and spaces, as in Stasis(tgtrunk,…)", p.Name, a.App)
 	}
 	if a.Password.Reveal() == "" {
 		c.problem(at("pbx", i, "asterisk", "password"), "pbx %s: password is missing: the one of ari.conf", p.Name)
