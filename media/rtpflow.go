@@ -143,15 +143,16 @@ func (f *rtpFlow) receive(packet *rtp.Packet, audio *Packet, now time.Time) {
 		}
 		r.ssrc, r.known = packet.SSRC, true
 	}
-	if packet.PayloadType != f.payload { // events and comfort noise take part in the numbering
+	payload := packet.Payload
+	switch {
+	case packet.PayloadType != f.payload:
 		r.foreign++
 		r.reception.Skip(packet.SequenceNumber)
-		return
-	}
-	if len(packet.Payload) == 0 {
+		payload = nil // events and comfort noise are no audio, but take part in the numbering: nothing is lost there
+	case len(payload) == 0:
 		r.padding++
 		r.reception.Skip(packet.SequenceNumber)
-	} else {
+	default:
 		if r.received++; r.received == 1 {
 			r.first = now
 		}
@@ -159,9 +160,9 @@ func (f *rtpFlow) receive(packet *rtp.Packet, audio *Packet, now time.Time) {
 	}
 	*audio = Packet{
 		Sequence: packet.SequenceNumber, Timestamp: packet.Timestamp,
-		Marker: packet.Marker || r.changed, Payload: packet.Payload,
+		Marker: packet.Marker || r.changed, Payload: payload,
 	}
-	if len(packet.Payload) > 0 {
+	if len(payload) > 0 {
 		r.changed = false
 	}
 	if s := f.sink.Load(); s != nil {
