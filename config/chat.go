@@ -163,14 +163,8 @@ func (f *Chat) calls() bool {
 
 func (c *checker) reachesPBX(account string) bool {
 	return slices.ContainsFunc(c.config.Routes, func(r Route) bool {
-		return r.From == account && slices.ContainsFunc(append([]Target{r.Target}, r.Otherwise...), func(t Target) bool {
-			return slices.ContainsFunc(t.To, func(name string) bool { return c.isPBX(name) })
-		})
+		return r.From == account && slices.ContainsFunc(c.config.PBX, func(p PBX) bool { return r.leads(p.Name) })
 	})
-}
-
-func (c *checker) isPBX(name string) bool {
-	return slices.ContainsFunc(c.config.PBX, func(p PBX) bool { return p.Name == name })
 }
 
 // options are what package chat is told; what cannot be is a problem.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -94,6 +96,9 @@ func (c *checker) all() {
 	for i := range c.config.PBX {
 		c.pbx(i)
 	}
+	for i := range c.config.Accounts {
+		c.codec(i)
+	}
 	if len(c.config.Accounts) == 0 {
 		c.problem(at("accounts"), "no account: list at least one Telegram account under accounts")
 	}
@@ -122,6 +127,9 @@ func (c *checker) general() {
 		c.address(at("metrics", "listen"), c.config.Metrics.Listen)
 	}
 	c.address(at("telegram", "listen"), c.config.Telegram.Listen)
+	if strings.HasSuffix(c.config.Telegram.Listen, ":65535") {
+		c.problem(at("telegram", "listen"), "address %q: use a lower port: calls need the next one, too", c.config.Telegram.Listen)
+	}
 	server := &c.config.Telegram.Server
 	switch {
 	case server.Address == "" && server.PublicKey != "":
@@ -211,9 +219,16 @@ func (c *checker) asterisk(i int, p *PBX) {
 		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: url %q: write it as http://HOST:8088/ari", p.Name, a.URL)
 	} else if link.User != nil {
 		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: leave user and password out of the url; they have keys of their own", p.Name)
+	} else if link.RawQuery != "" || link.Fragment != "" {
+		c.problem(at("pbx", i, "asterisk", "url"), "pbx %s: leave ? and # out of the url: write it as http://HOST:8088/ari", p.Name)
 	}
 	if a.Username == "" {
 		c.problem(at("pbx", i, "asterisk", "username"), "pbx %s: username is missing: the user of ari.conf", p.Name)
+	} else if strings.Contains(a.Username, ":") {
+		c.problem(at("pbx", i, "asterisk", "username"), "pbx %s: username %q: users of ari.conf have no colon", p.Name, a.Username)
+	}
+	if strings.ContainsFunc(a.App, func(r rune) bool { return r == ',' || r == ':' || r == ' ' || !unicode.IsPrint(r) }) {
+		c.problem(at("pbx", i, "asterisk", "app"), "pbx %s: app %q: leave out commas, colons and spaces, as in Stasis(tgtrunk,…)", p.Name, a.App)
 	}
 	if a.Password.Reveal() == "" {
 		c.problem(at("pbx", i, "asterisk", "password"), "pbx %s: password is missing: the one of ari.conf", p.Name)
@@ -231,10 +246,15 @@ func (c *checker) ringback(way []any, pbx, value string) {
 
 func (c *checker) rtp(way []any, pbx string, r RTP) {
 	c.address(way, r.Listen)
-	if host, _, err := net.SplitHostPort(r.Listen); err == nil && r.Advertise == "" {
-		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
-			c.problem(way, "pbx %s: rtp listens on every address: add rtp.advertise, the host the PBX sends audio to", pbx)
-		}
+	host, _, err := net.SplitHostPort(r.Listen)
+	if err != nil {
+		return
+	}
+	switch ip, err := netip.ParseAddr(host); {
+	case host != "" && err != nil:
+		c.problem(way, "pbx %s: rtp.listen %q: write an address of this machine, not a name: 127.0.0.1:0", pbx, r.Listen)
+	case r.Advertise == "" && (host == "" || ip.IsUnspecified()):
+		c.problem(way, "pbx %s: rtp listens on every address: add rtp.advertise, the host the PBX sends audio to", pbx)
 	}
 }
 

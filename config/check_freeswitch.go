@@ -3,13 +3,22 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
 // codecs are the values of a freeswitch section's codec.
-var codecs = []string{"auto", "l16", "pcmu", "pcma", "opus"}
+var codecs = []string{"auto", codecL16, codecPCMU, codecPCMA, "opus"}
+
+var appPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,80}$`)
+
+const (
+	codecL16  = "l16"
+	codecPCMU = "pcmu"
+	codecPCMA = "pcma"
+)
 
 func (c *checker) freeswitch(i int, p *PBX) {
 	f := p.FreeSWITCH
@@ -21,10 +30,14 @@ func (c *checker) freeswitch(i int, p *PBX) {
 	if !slices.Contains(codecs, f.Codec) {
 		c.problem(way("codec"), "pbx %s: codec is %s, not %q", p.Name, strings.Join(codecs, ", "), f.Codec)
 	}
+	if !appPattern.MatchString(f.App) {
+		c.problem(way("app"), "pbx %s: app %q: use up to 80 letters, digits and '-', '_' and '.', as the dialplan sets tgtrunk_app to", p.Name, f.App)
+	}
 	c.ringback(way("ringback"), p.Name, f.Ringback)
 	c.verto(way, p)
-	if f.Socket.Listen != "" {
-		c.address(way("socket", "listen"), f.Socket.Listen)
+	if _, err := netip.ParseAddrPort(f.Socket.Listen); err != nil && f.Socket.Listen != "" {
+		c.problem(way("socket", "listen"), "pbx %s: socket.listen %q: write it as ADDRESS:PORT with an address of this machine, or 0.0.0.0 for all",
+			p.Name, f.Socket.Listen)
 	}
 	for n, network := range f.Socket.Allow {
 		_, one := netip.ParseAddr(network)

@@ -56,7 +56,7 @@ type rtpSender struct {
 	source  uint16 // the same as its sender numbered it
 	sent    uint64
 	first   time.Time
-	buffer  []byte
+	buffer  []byte // as long as the longest packet so far
 }
 
 func newRTPFlow(p *RTPPort, remote netip.AddrPort, f Format, payloadType uint8) *rtpFlow {
@@ -65,7 +65,6 @@ func newRTPFlow(p *RTPPort, remote netip.AddrPort, f Format, payloadType uint8) 
 		in: rtpReceiver{reception: Reception{Rate: f.Rate}},
 		out: rtpSender{
 			ssrc: rand.Uint32(), offset: rand.Uint32(), number: uint16(rand.Uint32()),
-			buffer: make([]byte, rtpHeaderSize+rtpMaxPayload),
 		},
 	}
 }
@@ -97,6 +96,9 @@ func (f *rtpFlow) WriteAudio(p *Packet) {
 	header := rtp.Header{
 		Version: 2, Marker: p.Marker, PayloadType: f.payload,
 		SequenceNumber: o.count(p), Timestamp: p.Timestamp + o.offset, SSRC: o.ssrc,
+	}
+	if size := rtpHeaderSize + len(p.Payload); size > len(o.buffer) {
+		o.buffer = make([]byte, size)
 	}
 	n, err := header.MarshalTo(o.buffer)
 	if err != nil {
@@ -141,15 +143,16 @@ func (f *rtpFlow) receive(packet *rtp.Packet, audio *Packet, now time.Time) {
 		}
 		r.ssrc, r.known = packet.SSRC, true
 	}
-	if packet.PayloadType != f.payload { // events and comfort noise take part in the numbering
+	payload := packet.Payload
+	switch {
+	case packet.PayloadType != f.payload:
 		r.foreign++
 		r.reception.Skip(packet.SequenceNumber)
-		return
-	}
-	if len(packet.Payload) == 0 {
+		payload = nil // events and comfort noise are no audio, but take part in the numbering: nothing is lost there
+	case len(payload) == 0:
 		r.padding++
 		r.reception.Skip(packet.SequenceNumber)
-	} else {
+	default:
 		if r.received++; r.received == 1 {
 			r.first = now
 		}
@@ -157,9 +160,9 @@ func (f *rtpFlow) receive(packet *rtp.Packet, audio *Packet, now time.Time) {
 	}
 	*audio = Packet{
 		Sequence: packet.SequenceNumber, Timestamp: packet.Timestamp,
-		Marker: packet.Marker || r.changed, Payload: packet.Payload,
+		Marker: packet.Marker || r.changed, Payload: payload,
 	}
-	if len(packet.Payload) > 0 {
+	if len(payload) > 0 {
 		r.changed = false
 	}
 	if s := f.sink.Load(); s != nil {

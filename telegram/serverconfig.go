@@ -57,13 +57,13 @@ func (c *serverConfig) read(ctx context.Context) {
 	c.again = askNoSooner
 	ctx, cancel := context.WithTimeout(ctx, askIn)
 	defer cancel()
-	asked := time.Now()
 	answer, err := c.ask(ctx)
+	answered := time.Now() // the question may have waited for the connection, or for a flood to pass
 	if err != nil {
 		c.log.Debug("telegram's configuration is unknown", "error", err)
 		return
 	}
-	offset := time.Unix(int64(answer.Date), 0).Sub(asked).Round(time.Second)
+	offset := time.Unix(int64(answer.Date), 0).Sub(answered).Round(time.Second)
 	if offset.Abs() > 10*time.Second {
 		c.log.Warn("this machine's clock is wrong", "off", offset)
 	}

@@ -45,6 +45,9 @@ func (g *Guard) admit(ctx context.Context, c Callee) (int, error) {
 		b.Calls = append(b.Calls, entry{At: now, ID: c.ID, By: c.By})
 		return nil
 	})
+	if refused := new(Refusal); err != nil && !errors.As(err, &refused) {
+		return g.Left(c.By), err // there is no book: what was seen last is nearer the truth
+	}
 	left := g.o.Limits.leftFor(c.By, b, time.Now())
 	switch {
 	case err != nil || left != 0:
@@ -146,16 +149,25 @@ func (g *Guard) complain(err error) {
 
 func privateKey(id int64) string { return "private/" + strconv.FormatInt(id, 10) }
 
-// private returns the *Refusal for somebody who is known to take no calls from the account.
+// lookIn is how long a call waits to learn whether its callee takes any.
+const lookIn = 500 * time.Millisecond
+
+// private returns the *Refusal for somebody who is known to take no calls from the account. Where that cannot be looked up
+// it is nil: Telegram refuses such a call itself.
 func (g *Guard) private(ctx context.Context, id int64) error {
 	key, loaded := g.key(privateKey(id))
 	if !loaded || g.o.Limits.Private <= 0 {
 		return nil
 	}
-	e, err := g.find(ctx, key)
+	looking, cancel := context.WithTimeout(ctx, lookIn)
+	defer cancel()
+	e, err := g.find(looking, key)
 	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("look who takes no calls: %w", ctx.Err())
 	case err != nil:
-		return fmt.Errorf("look who takes no calls: %w", err)
+		g.o.Log.Warn("whether somebody takes no calls is not known: telegram is asked", "user", id, "error", err)
+		return nil
 	case e.Version == 0:
 		return nil
 	}

@@ -36,7 +36,7 @@ func TestICERestart(t *testing.T) {
 			if starter == signaling.Callee {
 				e = p.callee
 			}
-			e.RestartICE()
+			e.restartICE()
 			for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
 				awaitState(t, e, 5*time.Second, Reconnecting)
 				awaitState(t, e, 5*time.Second, Established)

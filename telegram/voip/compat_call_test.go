@@ -180,7 +180,7 @@ func (c compatCall) run(t *testing.T, servers *compatServers, seed uint64) (cell
 		peer := ends[1-i]
 		s.SetMuted(true)
 		await(t, peer.Engine, 5*time.Second, func(m PeerMediaState) bool { return m.Muted })
-		s.RestartICE()
+		s.restartICE()
 		for _, e := range []*Engine{s.Engine, peer.Engine} {
 			awaitState(t, e, 5*time.Second, Reconnecting)
 			awaitState(t, e, 10*time.Second, Established)

@@ -35,7 +35,7 @@ type Engine struct {
 type orders struct {
 	muted atomic.Bool
 	mute  chan struct{} // SetMuted was called
-	again chan struct{} // RestartICE was called
+	again chan struct{} // restartICE was called
 }
 
 // signals is the engine's end of the signalling.
@@ -174,10 +174,10 @@ func (e *Engine) SetMuted(muted bool) {
 	}
 }
 
-// RestartICE looks for a new path to the peer, as after a change of our own network; audio goes on on the old one until
-// there is another. It does nothing before the call is established or while a restart is under way, and nothing towards
-// a web engine, which would not follow.
-func (e *Engine) RestartICE() {
+// restartICE looks for a new path to the peer; audio goes on on the old one until there is another. It does nothing before
+// the call is established or while a restart is under way, and nothing towards a web engine, which would not follow. The
+// service never begins a restart, it answers those of peers (docs/adr/0029): this is how tests are such a peer.
+func (e *Engine) restartICE() {
 	select {
 	case e.again <- struct{}{}:
 	default: // one will do

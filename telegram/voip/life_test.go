@@ -37,7 +37,7 @@ func TestAudioGoesOnOverRestart(t *testing.T) {
 					e = p.callee
 				}
 				for range 2 {
-					e.RestartICE()
+					e.restartICE()
 					for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
 						awaitState(t, e, 5*time.Second, Reconnecting)
 						awaitState(t, e, 5*time.Second, Established)
@@ -332,8 +332,8 @@ func bothRestart(t *testing.T, version string) {
 	up, down, _ := p.talk(t)
 	up.more(t, 5, "up")
 	for range 3 {
-		p.caller.RestartICE()
-		p.callee.RestartICE()
+		p.caller.restartICE()
+		p.callee.restartICE()
 		for _, e := range []*Engine{p.caller.Engine, p.callee.Engine} {
 			awaitState(t, e, 5*time.Second, Reconnecting)
 			awaitState(t, e, 5*time.Second, Established)
@@ -349,9 +349,9 @@ func bothRestart(t *testing.T, version string) {
 // TestRestartTooEarly: nothing comes of a restart before the call is up.
 func TestRestartTooEarly(t *testing.T) {
 	p := newPair(t, pairOptions{delayed: true})
-	p.caller.RestartICE()
+	p.caller.restartICE()
 	p.caller.start(t)
-	p.callee.RestartICE()
+	p.callee.restartICE()
 	p.callee.start(t)
 	p.establish(t)
 	p.exchange(t, "x")

@@ -188,13 +188,28 @@ func (l *link) knows(a netip.AddrPort) bool {
 	return r != nil && r.via != nil
 }
 
-// takeResponse gives the answer to a check to the port that sent it.
+// takeResponse gives the answer to a check to the port that sent it. Of a check that is forgotten by now, as on a path of
+// half a second with many candidates, the port is guessed: all share a socket, and the agent knows its transactions.
 func (l *link) takeResponse(b []byte, id transaction, from netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p, ok := l.asked.get(id); ok {
+	p, ok := l.asked.get(id)
+	if !ok {
+		p = l.host(from)
+	}
+	if p != nil {
 		p.deliver(b, from)
 	}
+}
+
+// host is the first port that can be reached from an address; nil where there is none. Guarded by l.mu.
+func (l *link) host(from netip.AddrPort) *port {
+	for _, p := range l.ports {
+		if !p.mapped && p.local.Addr().Is4() == from.Addr().Is4() {
+			return p
+		}
+	}
+	return nil
 }
 
 // takeRequest gives a check to the first port of its family.
@@ -204,17 +219,16 @@ func (l *link) takeRequest(b []byte, id transaction, from netip.AddrPort, s *soc
 	if l.closed || len(l.remotes) >= maxRemotes && l.remotes[from] == nil {
 		return
 	}
-	for _, p := range l.ports {
-		if !p.mapped && p.local.Addr().Is4() == from.Addr().Is4() {
-			if r := l.remote(from); !r.visited && s == l.shard.socket {
-				r.visited = true
-				l.shard.visit(from, l)
-			}
-			l.came.put(id, s)
-			p.deliver(b, from)
-			return
-		}
+	p := l.host(from)
+	if p == nil {
+		return
 	}
+	if r := l.remote(from); !r.visited && s == l.shard.socket {
+		r.visited = true
+		l.shard.visit(from, l)
+	}
+	l.came.put(id, s)
+	p.deliver(b, from)
 }
 
 // maxRemotes bounds what a peer can make a call remember.

@@ -129,7 +129,7 @@ func TestBothBehindNAT(t *testing.T) {
 	again(t, "after the callee has moved")
 	r.move(0)
 	r.move(1)
-	p.callee.RestartICE()
+	p.callee.restartICE()
 	again(t, "after both have moved")
 	for _, s := range []*side{p.caller, p.callee} {
 		if st := s.Stats(); st.Local == "relay" || st.State == Failed {

@@ -70,7 +70,7 @@ func ListenNet(o NetOptions) (*Net, error) {
 		s, err := newShard(n, &at)
 		if err != nil {
 			n.closeSockets()
-			return nil, err
+			return nil, fmt.Errorf("listen for calls on %v, socket %d of %d: %w", &at, i+1, o.Shards, err)
 		}
 		n.shards = append(n.shards, s)
 	}
@@ -192,7 +192,7 @@ func openSocket(at *net.UDPAddr) (*socket, error) {
 	}
 	conn, err := net.ListenUDP(network, at)
 	if err != nil {
-		return nil, fmt.Errorf("open call socket: %w", err)
+		return nil, err //nolint:wrapcheck // it names the address
 	}
 	// Smaller buffers than asked for are no error: the kernel has its limits.
 	_ = conn.SetReadBuffer(socketBuffer)

@@ -263,7 +263,7 @@ func TestReferenceRestartsMeetOffer(t *testing.T) {
 		}}
 	}})
 	p.establish(t)
-	p.caller.RestartICE()
+	p.caller.restartICE()
 	awaitState(t, p.caller.Engine, 5*time.Second, Reconnecting)
 	p.callee.command(func(s *session) error { s.queue([]byte(held[0])); return nil })
 	for _, s := range []*side{p.caller, p.callee} {

@@ -39,7 +39,7 @@ func TestSpareRelays(t *testing.T) {
 		up.more(t, 20, "up without relays")
 		down.more(t, 20, "down without relays")
 		if round == 0 {
-			p.caller.RestartICE()
+			p.caller.restartICE()
 			for _, s := range []*side{p.caller, p.callee} {
 				awaitState(t, s.Engine, 5*time.Second, Reconnecting)
 				awaitState(t, s.Engine, 5*time.Second, Established)
@@ -89,7 +89,7 @@ func TestRestartsKeepNoSockets(t *testing.T) {
 	p := newPair(t, pairOptions{servers: []Server{startTURN(t)}, relayOnly: true})
 	p.establish(t)
 	for range 3 {
-		p.callee.RestartICE()
+		p.callee.restartICE()
 		for _, s := range []*side{p.caller, p.callee} {
 			awaitState(t, s.Engine, 10*time.Second, Reconnecting)
 			awaitState(t, s.Engine, 10*time.Second, Established)

@@ -145,7 +145,7 @@ func TestWebCalleeIsOfferedOnceAndLate(t *testing.T) {
 	w.say(fmt.Sprintf(`{"@type":"NegotiateChannels","exchangeId":%q,"contents":[]}`, id))
 	w.say(webOffer("7"))
 	w.engine.SetMuted(true)
-	w.engine.RestartICE()
+	w.engine.restartICE()
 	w.await(t, 3)
 }
 
@@ -236,7 +236,7 @@ func TestWebIsNotRestarted(t *testing.T) {
 			p.establish(t)
 			p.exchange(t, "before")
 			before := len(sent())
-			ours.RestartICE()
+			ours.restartICE()
 			p.exchange(t, "after")
 			awaitNone(t, ours.Engine)
 			if got := sent(); len(got) != before {
