@@ -1,0 +1,144 @@
+package esl
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/routing"
+)
+
+// eachCommand sets what runs before each command.
+func (f *fakeFS) eachCommand(do func(line string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = do
+}
+
+// has reports whether there is a channel.
+func (f *fakeFS) has(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.channels[id] != nil
+}
+
+// caller parks one for the link, whether that is ready or not.
+func (w *fakeWorld) caller(id string) *fakeChannel {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &fakeChannel{id: id, vars: map[string]string{varApp: "tgtrunk", varDialled: "bob"}}
+	w.channels[id] = c
+	w.park(c)
+	return c
+}
+
+// run runs the link of a world until the test is over.
+func (w *fakeWorld) run(t *testing.T) chan bridge.Offer {
+	t.Helper()
+	offers := make(chan bridge.Offer, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.link.Run(ctx, func(o bridge.Offer) { offers <- o }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return offers
+}
+
+// until waits for something that no event tells.
+func until(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for !happened() {
+		if !sleep(ctx, time.Millisecond) {
+			t.Fatalf("not so: %s", what)
+		}
+	}
+}
+
+// scriptedCall dials a party of whom the test tells everything, and returns its channel and the job's id.
+func (w *fakeWorld) scriptedCall(t *testing.T) (leg bridge.Leg, c *fakeChannel, job string) {
+	t.Helper()
+	p := &fakeParty{scripted: true, number: "1", rings: make(chan struct{}), up: make(chan struct{}), over: make(chan struct{})}
+	w.parties.Store(p.number, p)
+	leg = w.link.Dial(t.Context(), routing.Target{Endpoint: "fake/1", Timeout: 20 * time.Second})
+	if err := waitUntil(t.Context(), p.rings); err != nil {
+		t.Fatal(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return leg, w.channels[leg.ID()+"-out"], w.dialJob
+}
+
+// TestAnsweredAndGone: who is called answers and hangs up at once: FreeSWITCH may tell the end before the job's result, and
+// nothing is told after that.
+func TestAnsweredAndGone(t *testing.T) {
+	w, _ := startWorld(t)
+	leg, c, job := w.scriptedCall(t)
+	w.mu.Lock()
+	c.answered = true
+	w.event("CHANNEL_ANSWER", c)
+	w.hangup(c, "NORMAL_CLEARING")
+	w.send(map[string]any{"Event-Name": "BACKGROUND_JOB", "Job-UUID": job, "_body": "+OK " + c.id + "\n"})
+	w.mu.Unlock()
+	began := time.Now()
+	if end := nextEvent[bridge.Ended](t, leg); end.Cause != bridge.CauseOf(bridge.Normal) || end.Err != nil {
+		t.Errorf("ended with %v, %v", end.Cause, end.Err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+}
+
+// TestSocketLostWhileDialling: with the event socket the job's result is lost, and with that the answer of who is called:
+// the call fails at once, and the phone stops ringing as soon as FreeSWITCH can be asked to.
+func TestSocketLostWhileDialling(t *testing.T) {
+	w, _ := startWorld(t)
+	leg, c, _ := w.scriptedCall(t)
+	w.dropSockets()
+	began := time.Now()
+	if end := nextEvent[bridge.Ended](t, leg); end.Cause.Reason != bridge.AccountDown || end.Err == nil {
+		t.Errorf("ended with %v, %v", end.Cause, end.Err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("noticed after %v", took)
+	}
+	until(t, "the phone stops ringing", func() bool { return !w.has(c.id) })
+}
+
+// sweeps waits until the link has listed the channels so often.
+func (w *fakeWorld) sweeps(t *testing.T, n int) {
+	t.Helper()
+	listed := func() (count int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, line := range w.asked {
+			if strings.HasPrefix(line, "show channels") {
+				count++
+			}
+		}
+		return count
+	}
+	began := listed()
+	until(t, "channels are listed", func() bool { return listed() >= began+n })
+}
+
+// spy hears every line of a log.
+type spy struct {
+	slog.Handler
+	hear func(text string)
+}
+
+func (spy) Enabled(context.Context, slog.Level) bool { return true }
+func (s spy) WithAttrs([]slog.Attr) slog.Handler     { return s }
+func (s spy) Handle(_ context.Context, r slog.Record) error {
+	s.hear(r.Message)
+	return nil
+}
