@@ -93,7 +93,11 @@ func (m *mainChannel) movedOn(e event) bool {
 // sentElsewhere: somebody has sent the party to another extension, and that is over with us. The party is let be: it may
 // wait there for somebody, or for us in another call.
 func (l *leg) sentElsewhere() {
-	l.takeMain()
+	if id := l.takeMain(); id != "" {
+		if err := l.link.setFree(l.setup.ctx, id); err != nil {
+			l.log.Warn("cannot undo what was set on a channel", "error", err)
+		}
+	}
 	l.end(bridge.CauseOf(bridge.Normal), nil)
 }
 

@@ -210,10 +210,6 @@ func (l *leg) expired() {
 			l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
 			return
 		}
-		// It was sent elsewhere, and is not ours any more.
-		if err := l.link.setFree(l.setup.ctx, l.takeMain()); err != nil {
-			l.log.Warn("cannot undo what was set on a channel", "error", err)
-		}
 		l.sentElsewhere()
 	default:
 		l.role.expired()

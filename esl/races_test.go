@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/trunktest"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -111,6 +112,34 @@ func TestSocketLostWhileDialling(t *testing.T) {
 		t.Errorf("noticed after %v", took)
 	}
 	until(t, "the phone stops ringing", func() bool { return !w.has(c.id) })
+}
+
+// TestPhoneSentToPark: a phone that we dialled is sent to an extension that parks it: it is not ours any more, though its
+// uuid is.
+func TestPhoneSentToPark(t *testing.T) {
+	w, _ := startWorld(t)
+	target, far, err := w.Target(trunktest.Answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leg := w.link.Dial(t.Context(), target)
+	nextEvent[bridge.Media](t, leg)
+	phone := far.(*fakeParty).channel
+	w.mu.Lock()
+	medium := w.channels[phone.bridged]
+	w.event("CHANNEL_BRIDGE", phone, "Caller-Profile-Index", "1")
+	phone.bridged, medium.bridged, phone.parked = "", "", true
+	w.event("CHANNEL_UNBRIDGE", phone)
+	w.event("CHANNEL_PARK", phone, "Channel-State", "CS_EXECUTE", "Caller-Profile-Index", "2")
+	w.hangup(medium, "NORMAL_CLEARING")
+	w.mu.Unlock()
+	if end := nextEvent[bridge.Ended](t, leg); end.Cause.Reason != bridge.Normal {
+		t.Errorf("ended with %v", end.Cause)
+	}
+	w.sweeps(t, 4)
+	if !w.has(phone.id) {
+		t.Error("the phone was hung up")
+	}
 }
 
 // sweeps waits until the link has listed the channels so often.
