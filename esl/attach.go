@@ -76,7 +76,7 @@ func (l *leg) bridge(ctx context.Context) error {
 	}
 	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
 	if err := v.setVariables(ctx, l.main.id, map[string]string{
-		"park_after_bridge": "true", "park_timeout": orphanTimeout, varApp: "", varTransfer: dials,
+		"park_after_bridge": "true", "park_timeout": orphanTimeout, varTaken: "", varTransfer: dials,
 	}); err != nil {
 		return err
 	}

@@ -93,12 +93,19 @@ func (m *mainChannel) movedOn(e event) bool {
 // sentElsewhere: somebody has sent the party to another extension, and that is over with us. The party is let be: it may
 // wait there for somebody, or for us in another call.
 func (l *leg) sentElsewhere() {
-	if id := l.takeMain(); id != "" {
-		if err := l.link.setFree(l.setup.ctx, id); err != nil {
-			l.log.Warn("cannot undo what was set on a channel", "error", err)
-		}
-	}
+	l.letBe()
 	l.end(bridge.CauseOf(bridge.Normal), nil)
+}
+
+// letBe gives up the party's channel, which lives on without us.
+func (l *leg) letBe() {
+	id := l.takeMain()
+	if id == "" {
+		return
+	}
+	if err := l.link.setFree(l.setup.ctx, id); err != nil {
+		l.log.Warn("cannot undo what was set on a channel", "error", err)
+	}
 }
 
 // leftBehind: the party has parked and the media channel lives on: somebody has sent that one to another party. Who
@@ -255,7 +262,7 @@ func (l *leg) sentOn(ctx context.Context) bool {
 
 // setFree gives the party's channel up: what we had asked of it is taken back.
 func (l *Link) setFree(ctx context.Context, id string) error {
-	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", "park_after_bridge": "", "park_timeout": ""})
+	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", varTaken: "", "park_after_bridge": "", "park_timeout": ""})
 	if err == nil || isGone(err) {
 		return nil
 	}

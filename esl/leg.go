@@ -151,8 +151,9 @@ func (l *leg) workOff() {
 		case event:
 			l.event(item)
 		case parkedAgain:
+			was := l.main.id
 			l.event(item.event)
-			if l.main.id == "" {
+			if was == item.event.id && l.main.id == "" {
 				item.again() // it is another call now
 			}
 		default:

@@ -182,7 +182,7 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
 		if ours && e.inDialplan() {
-			owner.inbox.Put(parkedAgain{e, func() { l.arrive(ctx, e, accept) }})
+			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, accept) }})
 			return
 		}
 		owner.inbox.Put(e)
@@ -197,10 +197,18 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 }
 
-// arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already: one
-// parks more than once in its life.
+// arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already, or is
+// one of those that we made.
 func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) bool {
-	if !validID(e.id) || strings.HasPrefix(e.id, l.ids.mark) || l.legs.Owner(e.id) != nil {
+	if strings.HasPrefix(e.id, l.ids.mark) {
+		return false
+	}
+	return l.enlist(ctx, e, accept)
+}
+
+// enlist is arrive for channels that we may have made ourselves.
+func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) bool {
+	if !validID(e.id) || l.legs.Owner(e.id) != nil {
 		return false
 	}
 	if l.isCondemned(e.id) {

@@ -159,6 +159,25 @@ func (w *fakeWorld) sweeps(t *testing.T, n int) {
 	until(t, "channels are listed", func() bool { return listed() >= began+n })
 }
 
+// TestTakenByDeadProcess: a caller whom a process had taken that is gone is offered by the next one.
+func TestTakenByDeadProcess(t *testing.T) {
+	w := newFakeWorld(t)
+	w.mu.Lock()
+	c := &fakeChannel{id: "left", parked: true, vars: map[string]string{varTaken: "tgtrunk", "TGTRUNK_LEG": "tgtrunk-0-0-1"}}
+	other := &fakeChannel{id: "other", parked: true, vars: map[string]string{varTaken: "another"}}
+	w.channels[c.id], w.channels[other.id] = c, other
+	w.mu.Unlock()
+	offers := w.run(t)
+	for o := range offers {
+		if id := o.Variables["PBX_CHANNEL_ID"]; id != c.id {
+			t.Errorf("offer of %s", id)
+		}
+		o.Leg.Hangup(bridge.CauseOf(bridge.NotFound))
+		nextEvent[bridge.Ended](t, o.Leg)
+		break
+	}
+}
+
 // spy hears every line of a log.
 type spy struct {
 	slog.Handler
