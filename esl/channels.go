@@ -269,8 +269,8 @@ func (l *Link) setFree(ctx context.Context, id string) error {
 	return fmt.Errorf("give a channel up that was sent elsewhere: %w", err)
 }
 
-// isFree reports whether a channel that carries our mark was given up.
+// isFree reports whether a channel that carries our mark was given up, or may have been.
 func (l *Link) isFree(ctx context.Context, id string) bool {
 	free, err := l.verbs().variable(ctx, id, varFree)
-	return err == nil && free == "true"
+	return free == "true" || err != nil && !isGone(err)
 }

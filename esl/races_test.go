@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,17 @@ func (w *fakeWorld) run(t *testing.T) chan bridge.Offer {
 		}
 	})
 	return offers
+}
+
+func nextOffer(t *testing.T, offers <-chan bridge.Offer) bridge.Offer {
+	t.Helper()
+	select {
+	case o := <-offers:
+		return o
+	case <-time.After(10 * time.Second):
+		t.Fatal("no call is offered")
+		return bridge.Offer{}
+	}
 }
 
 // until waits for something that no event tells.
@@ -168,14 +180,12 @@ func TestTakenByDeadProcess(t *testing.T) {
 	w.channels[c.id], w.channels[other.id] = c, other
 	w.mu.Unlock()
 	offers := w.run(t)
-	for o := range offers {
-		if id := o.Variables["PBX_CHANNEL_ID"]; id != c.id {
-			t.Errorf("offer of %s", id)
-		}
-		o.Leg.Hangup(bridge.CauseOf(bridge.NotFound))
-		nextEvent[bridge.Ended](t, o.Leg)
-		break
+	o := nextOffer(t, offers)
+	if id := o.Variables["PBX_CHANNEL_ID"]; id != c.id {
+		t.Errorf("offer of %s", id)
 	}
+	o.Leg.Hangup(bridge.CauseOf(bridge.NotFound))
+	nextEvent[bridge.Ended](t, o.Leg)
 }
 
 // spy hears every line of a log.
@@ -189,4 +199,25 @@ func (s spy) WithAttrs([]slog.Attr) slog.Handler     { return s }
 func (s spy) Handle(_ context.Context, r slog.Record) error {
 	s.hear(r.Message)
 	return nil
+}
+
+// TestSweepSparesWhatItDoesNotKnow: while FreeSWITCH does not say whether a channel of ours was given up, it is let be.
+func TestSweepSparesWhatItDoesNotKnow(t *testing.T) {
+	w := newFakeWorldWith(t, func(o *Options) { o.RequestTimeout = 100 * time.Millisecond })
+	id := w.link.ids.mark + "0-1-out"
+	w.mu.Lock()
+	w.channels[id] = &fakeChannel{id: id, vars: map[string]string{varFree: "true"}}
+	w.mu.Unlock()
+	var asked atomic.Int32
+	w.eachCommand(func(line string) {
+		if line == "uuid_getvar "+id+" "+varFree && asked.Add(1) == 1 {
+			<-time.After(time.Second)
+		}
+	})
+	w.run(t)
+	until(t, "it is asked for twice", func() bool { return asked.Load() >= 2 })
+	w.sweeps(t, 2)
+	if !w.has(id) {
+		t.Error("it was hung up")
+	}
 }
