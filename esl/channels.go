@@ -218,6 +218,15 @@ func (l *leg) mediaGone() {
 	}
 }
 
+// parted: the media channel has gone alone. A party who is not parked was sent elsewhere.
+func (l *leg) parted() {
+	if l.main.parked {
+		l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
+		return
+	}
+	l.sentElsewhere()
+}
+
 // partingSettles is how long the reason may take to show why the media channel has ended.
 const partingSettles = time.Second
 

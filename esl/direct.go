@@ -215,6 +215,9 @@ func (d *direct) over() {
 	}
 }
 
+// parted: of the channel's event and mod_verto's word only one has come.
+func (d *direct) parted() { d.end(clearing(d.main.cause), nil) }
+
 // fallBack dials as it is done without the extension that parks.
 func (d *direct) fallBack() {
 	d.link.ways.sayNarrow(d.link.opt)

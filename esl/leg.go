@@ -68,6 +68,7 @@ type role interface {
 	mediaEvent(e event)  // an event of the media channel
 	peerEvent(e event)   // an event of a channel that is bridged with the media channel
 	vanished(id string)  // reconciliation misses a channel
+	parted()             // nothing has shown why audio ended
 	audioLost(audioLost) // the way for audio broke down
 }
 
@@ -207,11 +208,7 @@ func (l *leg) expired() {
 			l.leftBehind()
 		}
 	case parting:
-		if l.main.parked {
-			l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
-			return
-		}
-		l.sentElsewhere()
+		l.role.parted()
 	default:
 		l.role.expired()
 	}

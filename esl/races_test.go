@@ -201,6 +201,29 @@ func (s spy) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// TestDialplanCallWithoutEventSocket: a call in the dialplan that ends while the event socket is down ends with the cause
+// that mod_verto tells, and nothing is asked of a channel without name.
+func TestDialplanCallWithoutEventSocket(t *testing.T) {
+	w := newFakeWorld(t)
+	w.direct, w.link.timing.lostAfter = true, time.Minute
+	w.run(t)
+	target, _, err := w.Target(trunktest.Answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leg := w.link.Dial(t.Context(), target)
+	nextEvent[bridge.Media](t, leg)
+	_ = w.listener.Close()
+	w.dropSockets()
+	until(t, "disconnected", func() bool { return !w.link.Connected() })
+	w.mu.Lock()
+	w.hangup(w.channels[leg.ID()+"-media1"], "NETWORK_OUT_OF_ORDER")
+	w.mu.Unlock()
+	if end := nextEvent[bridge.Ended](t, leg); end.Cause.Reason != bridge.Failure || end.Cause.Q850 != 38 {
+		t.Errorf("ended with %v, %v", end.Cause, end.Err)
+	}
+}
+
 // TestSweepSparesWhatItDoesNotKnow: while FreeSWITCH does not say whether a channel of ours was given up, it is let be.
 func TestSweepSparesWhatItDoesNotKnow(t *testing.T) {
 	w := newFakeWorldWith(t, func(o *Options) { o.RequestTimeout = 100 * time.Millisecond })
