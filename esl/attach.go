@@ -99,17 +99,10 @@ func (l *leg) connected() {
 	l.emit(bridge.Media{Flow: l.audio.flow})
 }
 
-// audioLost: the way for audio has broken down, and the media channel with it. Its own event may be lost, or be late.
-func (l *leg) audioLost(lost audioLost) {
-	if l.audio.channel == "" || l.audio.channel == lost.channel || lost.channel == "" {
-		l.audio.broken = true
-	}
-	switch {
-	case lost.channel != "" && l.audio.channel == lost.channel && (l.state == up || l.state == connecting):
-		l.mediaGone()
-	case l.state == parting:
-		l.reattach()
-	}
+// audioLost: a WebSocket was lost, and the media channel with it, of which its own event tells.
+func (l *leg) audioLost(audioLost) {
+	l.audio.broken = true
+	l.reattach()
 }
 
 // reattach gives a party that is parked, because its media channel was lost, another one.

@@ -250,8 +250,11 @@ func (d *direct) vanished(id string) {
 	d.end(clearing(d.main.cause), nil)
 }
 
-// audioLost ends the leg: FreeSWITCH ends the channels of a WebSocket with it.
-func (d *direct) audioLost(audioLost) {
+// audioLost ends the leg: FreeSWITCH ends the channels of a WebSocket with it. The leg may have been placed over the next.
+func (d *direct) audioLost(lost audioLost) {
+	if lost.session != d.session {
+		return
+	}
 	d.end(bridge.CauseOf(bridge.MediaFailed), errVertoLost)
 }
 

@@ -16,8 +16,7 @@ type (
 		err    error
 	}
 	vanished struct{ id string } // reconciliation misses this channel
-	// audioLost says that a media channel has ended, or, without a channel, that the way for audio broke down.
-	audioLost struct{ channel string }
+	audioLost struct{ session *vertoSession } // that WebSocket was lost, and with it its media channels
 	jobDone   struct{ result } // the dialling job has come to its end
 	// entryClosed says that the socket application no longer holds the caller.
 	entryClosed struct{}

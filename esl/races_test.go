@@ -188,6 +188,32 @@ func TestTakenByDeadProcess(t *testing.T) {
 	nextEvent[bridge.Ended](t, o.Leg)
 }
 
+// TestDialWhileWebSocketIsRenewed: the loss of a WebSocket ends no call that is placed over the next.
+func TestDialWhileWebSocketIsRenewed(t *testing.T) {
+	w, _ := startWorld(t)
+	w.direct = true
+	target, _, err := w.Target(trunktest.Answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.link.way(t.Context()); err != nil { // the probe is over
+		t.Fatal(err)
+	}
+	before := w.link.ways.verto.Load()
+	w.dropVerto()
+	until(t, "another WebSocket", func() bool { s := w.link.ways.verto.Load(); return s != nil && s != before })
+	l := w.link.Dial(t.Context(), target)
+	nextEvent[bridge.Media](t, l)
+	// What is said to every leg at the loss of a WebSocket may be read when the call is up by the next one.
+	l.(*leg).inbox.Put(audioLost{session: before})
+	w.mu.Lock()
+	w.hangup(w.channels[l.ID()+"-media1"], "NORMAL_CLEARING")
+	w.mu.Unlock()
+	if end := nextEvent[bridge.Ended](t, l); end.Cause.Reason != bridge.Normal {
+		t.Errorf("ended with %v, %v", end.Cause, end.Err)
+	}
+}
+
 // spy hears every line of a log.
 type spy struct {
 	slog.Handler

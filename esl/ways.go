@@ -154,7 +154,7 @@ func (l *Link) vertoSession(ctx context.Context) error {
 	}
 	if l.ways.verto.CompareAndSwap(session, nil) && ctx.Err() == nil {
 		for _, leg := range l.legs.All() {
-			leg.inbox.Put(audioLost{})
+			leg.inbox.Put(audioLost{session: session})
 		}
 	}
 	return err
