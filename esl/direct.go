@@ -50,7 +50,7 @@ func (out *outbound) enter() *direct {
 	if err != nil {
 		return nil
 	}
-	return &direct{called: out.called, at: at, session: session, format: verto.format(out.link.opt.Media.wanted(""))}
+	return &direct{called: out.called, at: at, session: session, format: verto.base}
 }
 
 func (d *direct) begin() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/bridge/trunktest"
+	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -212,6 +213,23 @@ func TestDialWhileWebSocketIsRenewed(t *testing.T) {
 	if end := nextEvent[bridge.Ended](t, l); end.Cause.Reason != bridge.Normal {
 		t.Errorf("ended with %v, %v", end.Cause, end.Err)
 	}
+}
+
+// TestDialplanTakesProfilesCodec: a call into the dialplan asks for what the profile takes, whatever would be best.
+func TestDialplanTakesProfilesCodec(t *testing.T) {
+	w := newFakeWorldWith(t, func(o *Options) { o.Media.Codec = CodecPCMA })
+	w.codec, w.direct = "PCMU/8000", true
+	w.run(t)
+	target, _, err := w.Target(trunktest.Answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leg := w.link.Dial(t.Context(), target)
+	if f := nextEvent[bridge.Media](t, leg).Flow.Format(); f.Codec != media.PCMU {
+		t.Errorf("format %+v", f)
+	}
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	nextEvent[bridge.Ended](t, leg)
 }
 
 // spy hears every line of a log.

@@ -170,7 +170,7 @@ func (l *Link) vertoEnded(call string) {
 // vertoWay opens legs of mod_verto.
 type vertoWay struct {
 	link *Link
-	base media.Format // what the profile takes, for formats that it does not
+	base media.Format // the best that the profile takes, where nothing is known of the phone
 }
 
 func (w vertoWay) open(ctx context.Context, o opening) (media.Flow, error) {
