@@ -33,6 +33,7 @@ type Link struct {
 
 	mu        sync.Mutex
 	conn      *connection         // guarded by mu; nil while there is none
+	early     []event             // guarded by mu; callers who came while conn was being prepared
 	down      error               // guarded by mu; why there is no connection, nil while there is one
 	since     time.Time           // guarded by mu; of the connection there is
 	core      string              // guarded by mu; Core-UUID of the FreeSWITCH that our channels are in
@@ -177,7 +178,7 @@ func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 // receive takes one event of the socket; it does not block.
 func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) {
 	ours := e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && !e.heldBySocket()
-	if ours && l.arrive(ctx, e, accept) {
+	if ours && (l.keepEarly(e) || l.arrive(ctx, e, accept)) {
 		return
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
@@ -195,6 +196,16 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	if owner := l.legs.Owner(e.half); owner != nil && e.half != "" {
 		owner.inbox.Put(e) // of the half of our loopback channel that runs the dialplan
 	}
+}
+
+// keepEarly keeps a caller for later who comes before the connection can be used.
+func (l *Link) keepEarly(e event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		l.early = append(l.early, e)
+	}
+	return l.conn == nil
 }
 
 // arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already, or is

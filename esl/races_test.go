@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,6 +171,23 @@ func (w *fakeWorld) sweeps(t *testing.T, n int) {
 	}
 	began := listed()
 	until(t, "channels are listed", func() bool { return listed() >= began+n })
+}
+
+// TestCallerBeforeReady: a caller who comes while the connection is being prepared waits for that.
+func TestCallerBeforeReady(t *testing.T) {
+	w := newFakeWorld(t)
+	comes := sync.OnceFunc(func() { w.caller("early") })
+	w.eachCommand(func(line string) {
+		if strings.HasPrefix(line, "version") {
+			comes()
+		}
+	})
+	offers := w.run(t)
+	o := nextOffer(t, offers)
+	o.Leg.Answer()
+	nextEvent[bridge.Answered](t, o.Leg)
+	o.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+	nextEvent[bridge.Ended](t, o.Leg)
 }
 
 // TestTakenByDeadProcess: a caller whom a process had taken that is gone is offered by the next one.

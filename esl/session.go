@@ -115,7 +115,9 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	if err != nil {
 		return err
 	}
-	l.enter(conn, core, version)
+	for _, e := range l.enter(conn, core, version) {
+		l.receive(context.WithoutCancel(ctx), e, accept)
+	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -125,27 +127,30 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	return conn.watch(ctx, l.timing.watch)
 }
 
-// enter declares the connection good. If FreeSWITCH is another process than before nothing of the old calls exists.
-func (l *Link) enter(conn *connection, core, version string) {
+// enter declares the connection good and returns the callers who have come meanwhile. If FreeSWITCH is another process
+// than before nothing of the old calls exists.
+func (l *Link) enter(conn *connection, core, version string) (early []event) {
 	l.mu.Lock()
 	restarted := l.core != "" && l.core != core
 	if restarted {
 		clear(l.condemned)
 	}
 	l.conn, l.down, l.since, l.core = conn, nil, time.Now(), core
+	early, l.early = l.early, nil
 	l.mu.Unlock()
 	version, _, _ = strings.Cut(strings.TrimPrefix(version, "FreeSWITCH Version "), " ")
 	l.opt.Log.Info("connected to freeswitch", "app", l.opt.App, "version", version, "rtp", l.port.LocalAddr())
 	if restarted {
 		l.endAll(l.legs.All(), bridge.Failure, ErrRestarted)
 	}
+	return early
 }
 
 // leave returns since when the connection was good, zero where it never was, and declares it lost.
 func (l *Link) leave() (since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	since, l.since, l.conn = l.since, time.Time{}, nil
+	since, l.since, l.conn, l.early = l.since, time.Time{}, nil, nil
 	if l.down == nil {
 		l.down = ErrNotConnected
 	}
