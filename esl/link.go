@@ -150,6 +150,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	l.lastSweep(serving)
 	stop()
 	running.Wait()
+	l.tasks.Wait() // who came in the last moment
 	return nil
 }
 

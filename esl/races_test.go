@@ -250,6 +250,57 @@ func TestDialplanTakesProfilesCodec(t *testing.T) {
 	nextEvent[bridge.Ended](t, leg)
 }
 
+// TestNothingOutlivesRun: who is turned away in the last moment is done with before Run returns.
+func TestNothingOutlivesRun(t *testing.T) {
+	returned := make(chan struct{})
+	late := make(chan bool, 1)
+	w := newFakeWorldWith(t, func(o *Options) {
+		o.Log = slog.New(spy{slog.DiscardHandler, func(text string) {
+			if text == "cannot give a channel back to the dialplan" {
+				select {
+				case <-returned:
+					late <- true
+				case <-time.After(300 * time.Millisecond):
+					late <- false
+				}
+			}
+		}})
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(returned)
+		_ = w.link.Run(ctx, func(bridge.Offer) {})
+	}()
+	if err := w.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The last listing waits until a caller has come and is being turned away; what is asked for that is never answered.
+	stuck := make(chan struct{})
+	turning := make(chan struct{})
+	come := sync.OnceFunc(func() { w.caller("late") })
+	w.eachCommand(func(line string) {
+		switch {
+		case strings.HasPrefix(line, "uuid_setvar_multi late "):
+			closeOnce(turning)
+			<-stuck
+		case strings.HasPrefix(line, "show channels") && ctx.Err() != nil:
+			come()
+			<-turning
+		}
+	})
+	defer close(stuck)
+	cancel()
+	<-returned
+	select {
+	case is := <-late:
+		if is {
+			t.Error("a caller is turned away after Run")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nobody was turned away")
+	}
+}
+
 // spy hears every line of a log.
 type spy struct {
 	slog.Handler
