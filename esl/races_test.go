@@ -357,3 +357,13 @@ func TestSweepSparesWhatItDoesNotKnow(t *testing.T) {
 		t.Error("it was hung up")
 	}
 }
+
+// TestSocketWithoutPassword: where none is configured none is asked for, whatever the dialplan sets.
+func TestSocketWithoutPassword(t *testing.T) {
+	w, offers := startEntries(t, nil)
+	c := dialEntry(t, w, "outbound_obasync", cuttings()[0].cut, 0, "Event-Name: CHANNEL_DATA\n", "Event-Name: CHANNEL_DATA\nvariable_tgtrunk_password: sesame\n")
+	o := nextOffer(t, offers)
+	o.Leg.Hangup(bridge.CauseOf(bridge.NotFound))
+	nextEvent[bridge.Ended](t, o.Leg)
+	c.over()
+}
