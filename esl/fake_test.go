@@ -40,6 +40,7 @@ type fakeFS struct {
 	ports    int
 	asked    []string
 	codec    string // the only one, as in an rtpmap, that mod_verto takes; "" for any
+	deaf     bool   // mod_verto answers no ping
 	dialJob  string // Job-UUID of the last originate
 }
 
@@ -416,6 +417,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		} `json:"params"`
 	}
 	if json.Unmarshal(data, &m) != nil || m.Method == "" {
+		return
+	}
+	f.mu.Lock()
+	deaf := f.deaf && m.Method == "verto.ping"
+	f.mu.Unlock()
+	if deaf {
 		return
 	}
 	reply := func(text string) { _ = conn.Write(context.Background(), websocket.MessageText, []byte(text)) }

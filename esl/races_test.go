@@ -367,3 +367,22 @@ func TestSocketWithoutPassword(t *testing.T) {
 	nextEvent[bridge.Ended](t, o.Leg)
 	c.over()
 }
+
+// TestWebSocketIsDeaf: a WebSocket that is given up because nothing answers on it is renewed as one that breaks: calls to an
+// endpoint get audio again.
+func TestWebSocketIsDeaf(t *testing.T) {
+	w, offers := startWorldWith(t, func(o *Options) { o.RequestTimeout = 500 * time.Millisecond })
+	leg, _ := answeredCall(t, w, offers)
+	before := w.link.ways.verto.Load()
+	deaf := func(is bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.deaf = is
+	}
+	deaf(true)
+	until(t, "the WebSocket is given up", func() bool { return w.link.ways.verto.Load() != before })
+	deaf(false)
+	nextEvent[bridge.Media](t, leg)
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	nextEvent[bridge.Ended](t, leg)
+}
