@@ -41,7 +41,7 @@ func (l *leg) openAudio() error {
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
 	l.link.legs.Own(l.audio.channel, l)
-	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.party}
+	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.who.shown}
 	if l.audio.flow, err = way.open(ctx, o); err != nil {
 		return err
 	}

@@ -7,20 +7,18 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
-	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // mainChannel is the channel of the party.
 type mainChannel struct {
-	id     string        // "" before it exists and after it has gone
-	name   string        // as FreeSWITCH calls it
-	codec  string        // its read codec, as FreeSWITCH names it
-	dials  string        // dialplan context that its transfers go to
-	cause  string        // of its end
-	placed bool          // we have dialled it
-	parked bool          // it is parked, as it is when its media channel has gone
-	took   int           // event.profile of the way on which it came to us
-	who    routing.Party // at the other end, as was told last
+	id     string // "" before it exists and after it has gone
+	name   string // as FreeSWITCH calls it
+	codec  string // its read codec, as FreeSWITCH names it
+	dials  string // dialplan context that its transfers go to
+	cause  string // of its end
+	placed bool   // we have dialled it
+	parked bool   // it is parked, as it is when its media channel has gone
+	took   int    // event.profile of the way on which it came to us
 
 	bridged bool // with the media channel
 	joined  bool // has been, once
@@ -34,7 +32,7 @@ func (l *leg) event(e event) {
 		l.mainEvent(e)
 	case e.id == l.audio.channel:
 		l.role.mediaEvent(e)
-	case e.other == l.audio.channel:
+	case e.other != "" && e.other == l.audio.channel:
 		l.role.peerEvent(e)
 	case e.half != "" && e.half == l.main.id:
 		l.identify(e)

@@ -61,7 +61,7 @@ func (d *direct) begin() {
 	here, err := d.link.advertised(d.setup.ctx)
 	if err == nil {
 		err = d.session.call(d.setup.ctx, invitation{
-			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), caller: d.party,
+			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), caller: d.who.shown,
 		}, func(m vertoMessage) { d.inbox.Put(vertoSaid{m}) })
 	}
 	if err != nil {

@@ -52,7 +52,7 @@ const parkSettles = 2 * time.Second
 func (in *inbound) begin() {
 	in.main.note(in.start)
 	in.main.parked = true
-	in.party = displayOf("", in.dialled())
+	in.who.shown = displayOf("", in.dialled())
 	in.meet(in.start, false)
 	if err := in.take(); err != nil {
 		if isGone(err) {

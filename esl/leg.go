@@ -35,13 +35,12 @@ type leg struct {
 	// ——— run's
 	log      *slog.Logger
 	role     role
-	party    display // on Telegram's side, as phones are to show it
+	who      parties
 	state    state
 	main     mainChannel
 	audio    audio
 	deadline *time.Timer // of the state; role or connect sets it
 	ended    bridge.Ended
-	known    bridge.Report // what has been learnt for the record
 }
 
 // scope is a stretch of work that can be cut short from another goroutine.

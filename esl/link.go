@@ -158,7 +158,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{called: called{leg: leg, target: t}}
-	leg.party = displayOf(t.Caller.Name, t.Caller.Number)
+	leg.who.shown = displayOf(t.Caller.Name, t.Caller.Number)
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})

@@ -32,18 +32,6 @@ type opening struct {
 	party  display // who speaks through it
 }
 
-// display is what phones show of a party. FreeSWITCH tells it to those the media channel is bridged with, and to those a
-// transfer lets it call.
-type display struct{ name, number string }
-
-// displayOf cleans what a stranger calls himself. mod_verto takes an empty name for that of the session's first leg.
-func displayOf(name, number string) display {
-	d := display{cleanText(name, maxNameBytes), cleanNumber(number)}
-	orDefault(&d.number, "anonymous")
-	orDefault(&d.name, d.number)
-	return d
-}
-
 // ways knows which way there is at the moment.
 type ways struct {
 	verto atomic.Pointer[vertoSession] // logged in; nil while there is none
