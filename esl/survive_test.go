@@ -267,8 +267,7 @@ func TestSentOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next[bridge.Ringing](t, leg)
-		next[bridge.Answered](t, leg)
+		answered(t, leg)
 		next[bridge.Media](t, leg)
 		r.api("uuid_transfer " + leg.ID() + "-out 5002 XML lab")
 		ended(t, leg, bridge.Normal)

@@ -38,9 +38,10 @@ func TestRedial(t *testing.T) {
 				}
 				return time.Time{}, refused
 			}, func(o pbx.Outage) { outages = append(outages, o) })
-		for i, pause := range []time.Duration{1, 2, 4, 8, 10, 10, 10, 1, 2} {
-			if got := began[i+1].Sub(ended[i]); got < pause*time.Second/2 || got > pause*time.Second*3/2 {
-				t.Errorf("pause %d is %v, want %v give or take the half", i, got, pause*time.Second)
+		for i, seconds := range []int{1, 2, 4, 8, 10, 10, 10, 1, 2} {
+			pause := time.Duration(seconds) * time.Second
+			if got := began[i+1].Sub(ended[i]); got < pause/2 || got > pause*3/2 {
+				t.Errorf("pause %d is %v, want %v give or take the half", i, got, pause)
 			}
 		}
 		for i, attempts := range []int{1, 2, 3, 4, 5, 1, 2, 1, 2} {
