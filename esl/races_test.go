@@ -39,22 +39,6 @@ func (w *fakeWorld) caller(id string) *fakeChannel {
 	return c
 }
 
-// run runs the link of a world until the test is over.
-func (w *fakeWorld) run(t *testing.T) chan bridge.Offer {
-	t.Helper()
-	offers := make(chan bridge.Offer, 10)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.link.Run(ctx, func(o bridge.Offer) { offers <- o }) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return offers
-}
-
 func nextOffer(t *testing.T, offers <-chan bridge.Offer) bridge.Offer {
 	t.Helper()
 	select {
