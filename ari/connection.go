@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -13,71 +13,32 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // oldestMajor is the first major version of Asterisk whose external media tells its RTP address in the reply and that
 // is still looked after anywhere.
 const oldestMajor = 18
 
-// stayConnected keeps one session after the other until ctx ends.
+// stayConnected keeps one session after the other until ctx ends. The calls end when they cannot be saved: Asterisk is not
+// running any more, could not be reached for too long, or another process has them.
 func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
-	var outage outage
-	pause := l.timing.backoffMin
-	for ctx.Err() == nil {
+	pbx.Redial{
+		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
+		Log: l.opt.Log, Level: slog.LevelError, Text: "no connection to asterisk, trying again",
+	}.Run(ctx, func(ctx context.Context) (time.Time, error) {
 		err := l.session(ctx, accept)
-		up := l.leave()
-		if ctx.Err() != nil {
-			return
+		return l.leave(err), err
+	}, func(o pbx.Outage) {
+		replaced := errors.Is(o.Err, ErrReplaced)
+		dead := errors.Is(o.Err, syscall.ECONNREFUSED) && o.Attempts > 1
+		if dead || replaced || time.Since(o.Since) > l.timing.lostAfter {
+			l.endAll(l.legs.All(), bridge.Failure, o.Err)
 		}
-		if !up.IsZero() {
-			outage = outageSince(time.Now())
-		}
-		// One that does not stand for long is not tried any faster.
-		if !up.IsZero() && time.Since(up) > l.timing.backoffMax {
-			pause = l.timing.backoffMin
-		}
-		l.lost(&outage, err)
-		if errors.Is(err, ErrReplaced) {
+		if replaced {
 			l.standDown(ctx)
-			continue
 		}
-		// Half to one and a half of the pause: links that lost the same Asterisk do not come back in step.
-		if !sleep(ctx, pause/2+rand.N(pause)) {
-			return
-		}
-		pause = min(2*pause, l.timing.backoffMax)
-	}
-}
-
-// outage is what has been seen since the connection was lost.
-type outage struct {
-	since    time.Time
-	attempts int
-	said     string // the last error that was logged
-}
-
-func outageSince(t time.Time) outage { return outage{since: t} }
-
-// lost notes that there is no connection, says so once for each new reason, and ends the calls when they cannot be
-// saved: Asterisk is not running any more, or could not be reached for too long.
-func (l *Link) lost(o *outage, err error) {
-	if o.since.IsZero() {
-		o.since = time.Now()
-	}
-	o.attempts++
-	l.mu.Lock()
-	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
-	l.mu.Unlock()
-	if text := err.Error(); text != o.said {
-		o.said = text
-		l.opt.Log.Error("no connection to asterisk, trying again", "error", err)
-	} else {
-		l.opt.Log.Debug("still no connection to asterisk", "attempts", o.attempts)
-	}
-	dead := errors.Is(err, syscall.ECONNREFUSED) && o.attempts > 1
-	if dead || errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {
-		l.endAll(l.legs.All(), bridge.Failure, err)
-	}
+	})
 }
 
 // session connects, serves until the connection breaks, and says why it did.
@@ -144,14 +105,12 @@ func (l *Link) enter() {
 	l.opt.Log.Info("connected to asterisk", "app", l.opt.App, "rtp", l.port.LocalAddr())
 }
 
-// leave returns since when the connection was good, zero where it never was, and declares it lost.
-func (l *Link) leave() (since time.Time) {
+// leave declares the connection lost, with the reason, and returns since when it was good, zero where it never was.
+func (l *Link) leave(err error) (since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	since, l.since = l.since, time.Time{}
-	if l.down == nil {
-		l.down = ErrNotConnected
-	}
+	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
 	return since
 }
 

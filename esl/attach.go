@@ -41,7 +41,7 @@ func (l *leg) openAudio() error {
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
 	l.link.legs.Own(l.audio.channel, l)
-	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.party}
+	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.who.shown}
 	if l.audio.flow, err = way.open(ctx, o); err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (l *leg) bridge(ctx context.Context) error {
 	}
 	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
 	if err := v.setVariables(ctx, l.main.id, map[string]string{
-		"park_after_bridge": "true", "park_timeout": orphanTimeout, varApp: "", varTransfer: dials,
+		"park_after_bridge": "true", "park_timeout": orphanTimeout, varTaken: "", varTransfer: dials,
 	}); err != nil {
 		return err
 	}
@@ -99,17 +99,10 @@ func (l *leg) connected() {
 	l.emit(bridge.Media{Flow: l.audio.flow})
 }
 
-// audioLost: the way for audio has broken down, and the media channel with it. Its own event may be lost, or be late.
-func (l *leg) audioLost(lost audioLost) {
-	if l.audio.channel == "" || l.audio.channel == lost.channel || lost.channel == "" {
-		l.audio.broken = true
-	}
-	switch {
-	case lost.channel != "" && l.audio.channel == lost.channel && (l.state == up || l.state == connecting):
-		l.mediaGone()
-	case l.state == parting:
-		l.reattach()
-	}
+// audioLost: a WebSocket was lost, and the media channel with it, of which its own event tells.
+func (l *leg) audioLost(audioLost) {
+	l.audio.broken = true
+	l.reattach()
 }
 
 // reattach gives a party that is parked, because its media channel was lost, another one.

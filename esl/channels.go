@@ -7,20 +7,18 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
-	"github.com/tgtrunk/tgtrunk/routing"
 )
 
 // mainChannel is the channel of the party.
 type mainChannel struct {
-	id     string        // "" before it exists and after it has gone
-	name   string        // as FreeSWITCH calls it
-	codec  string        // its read codec, as FreeSWITCH names it
-	dials  string        // dialplan context that its transfers go to
-	cause  string        // of its end
-	placed bool          // we have dialled it
-	parked bool          // it is parked, as it is when its media channel has gone
-	took   int           // event.profile of the way on which it came to us
-	who    routing.Party // at the other end, as was told last
+	id     string // "" before it exists and after it has gone
+	name   string // as FreeSWITCH calls it
+	codec  string // its read codec, as FreeSWITCH names it
+	dials  string // dialplan context that its transfers go to
+	cause  string // of its end
+	placed bool   // we have dialled it
+	parked bool   // it is parked, as it is when its media channel has gone
+	took   int    // event.profile of the way on which it came to us
 
 	bridged bool // with the media channel
 	joined  bool // has been, once
@@ -34,7 +32,7 @@ func (l *leg) event(e event) {
 		l.mainEvent(e)
 	case e.id == l.audio.channel:
 		l.role.mediaEvent(e)
-	case e.other == l.audio.channel:
+	case e.other != "" && e.other == l.audio.channel:
 		l.role.peerEvent(e)
 	case e.half != "" && e.half == l.main.id:
 		l.identify(e)
@@ -93,8 +91,19 @@ func (m *mainChannel) movedOn(e event) bool {
 // sentElsewhere: somebody has sent the party to another extension, and that is over with us. The party is let be: it may
 // wait there for somebody, or for us in another call.
 func (l *leg) sentElsewhere() {
-	l.takeMain()
+	l.letBe()
 	l.end(bridge.CauseOf(bridge.Normal), nil)
+}
+
+// letBe gives up the party's channel, which lives on without us.
+func (l *leg) letBe() {
+	id := l.takeMain()
+	if id == "" {
+		return
+	}
+	if err := l.link.setFree(l.setup.ctx, id); err != nil {
+		l.log.Warn("cannot undo what was set on a channel", "error", err)
+	}
 }
 
 // leftBehind: the party has parked and the media channel lives on: somebody has sent that one to another party. Who
@@ -207,6 +216,15 @@ func (l *leg) mediaGone() {
 	}
 }
 
+// parted: the media channel has gone alone. A party who is not parked was sent elsewhere.
+func (l *leg) parted() {
+	if l.main.parked {
+		l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
+		return
+	}
+	l.sentElsewhere()
+}
+
 // partingSettles is how long the reason may take to show why the media channel has ended.
 const partingSettles = time.Second
 
@@ -251,15 +269,15 @@ func (l *leg) sentOn(ctx context.Context) bool {
 
 // setFree gives the party's channel up: what we had asked of it is taken back.
 func (l *Link) setFree(ctx context.Context, id string) error {
-	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", "park_after_bridge": "", "park_timeout": ""})
+	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", varTaken: "", "park_after_bridge": "", "park_timeout": ""})
 	if err == nil || isGone(err) {
 		return nil
 	}
 	return fmt.Errorf("give a channel up that was sent elsewhere: %w", err)
 }
 
-// isFree reports whether a channel that carries our mark was given up.
+// isFree reports whether a channel that carries our mark was given up, or may have been.
 func (l *Link) isFree(ctx context.Context, id string) bool {
 	free, err := l.verbs().variable(ctx, id, varFree)
-	return err == nil && free == "true"
+	return free == "true" || err != nil && !isGone(err)
 }

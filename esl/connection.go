@@ -24,16 +24,22 @@ type connection struct {
 
 	mu      sync.Mutex
 	waiting []chan message          // guarded by mu; who waits for replies, in order
-	jobs    map[string]func(string) // guarded by mu; by Job-UUID
+	jobs    map[string]func(result) // guarded by mu; by Job-UUID
 	failed  error                   // guarded by mu; why nothing can be asked any more
 	lost    chan struct{}           // closed with failed
+}
+
+// result is how a job has come to its end.
+type result struct {
+	text string
+	lost error // why nobody will hear of its end
 }
 
 func newConnection(s *socket, limit time.Duration) *connection {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // crypto/rand never fails
 	return &connection{socket: s, limit: limit, job: "tgtrunk-job-" + hex.EncodeToString(random[:]) + "-",
-		jobs: map[string]func(string){}, lost: make(chan struct{})}
+		jobs: map[string]func(result){}, lost: make(chan struct{})}
 }
 
 // run reads until the connection fails or ctx ends, and hands every event to handle, which does not block.
@@ -61,11 +67,15 @@ func (c *connection) run(ctx context.Context, handle func(event)) error {
 // fail ends everything that waits.
 func (c *connection) fail(err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	jobs := c.jobs
 	if c.failed == nil {
 		c.failed = err
 		c.waiting, c.jobs = nil, nil
 		close(c.lost)
+	}
+	c.mu.Unlock()
+	for _, done := range jobs {
+		done(result{lost: err})
 	}
 }
 
@@ -93,7 +103,7 @@ func (c *connection) received(e event, body string, handle func(event)) {
 	delete(c.jobs, id)
 	c.mu.Unlock()
 	if done != nil {
-		done(strings.TrimRight(body, "\n"))
+		done(result{text: strings.TrimRight(body, "\n")})
 	}
 }
 
@@ -151,9 +161,9 @@ func (c *connection) send(text string, reply chan message) error {
 	return nil
 }
 
-// start begins a job and returns when FreeSWITCH has taken it. done gets the job's result in the reader's goroutine, once
-// or, where the connection is lost before, never.
-func (c *connection) start(ctx context.Context, line string, done func(result string)) error {
+// start begins a job and returns when FreeSWITCH has taken it. done gets the job's result in the reader's goroutine, once;
+// where start fails, perhaps not at all.
+func (c *connection) start(ctx context.Context, line string, done func(result)) error {
 	id := c.job + strconv.FormatUint(c.count.Add(1), 10)
 	c.mu.Lock()
 	if c.failed == nil {
@@ -177,15 +187,16 @@ func (c *connection) api(ctx context.Context, words ...string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	results := make(chan string, 1)
-	if err := c.start(ctx, line, func(r string) { results <- r }); err != nil {
+	results := make(chan result, 1)
+	if err := c.start(ctx, line, func(r result) { results <- r }); err != nil {
 		return "", fmt.Errorf("%s: %w", firstWord(line), err)
 	}
 	select {
-	case result := <-results:
-		return result, refusal(line, result)
-	case <-c.lost:
-		return "", fmt.Errorf("%s: %w", firstWord(line), c.reason())
+	case r := <-results:
+		if r.lost != nil {
+			return "", fmt.Errorf("%s: %w", firstWord(line), r.lost)
+		}
+		return r.text, refusal(line, r.text)
 	case <-ctx.Done():
 		return "", fmt.Errorf("%s: %w", firstWord(line), ctx.Err())
 	}

@@ -153,29 +153,13 @@ func (d *desk) dialAlice(to routing.Target, prepare func(*speaker)) *conversatio
 	d.t.Helper()
 	to.Timeout, to.Caller = 10*time.Second, routing.Party{Number: "+4930123", Name: "Zoë"}
 	talk := &conversation{desk: d, leg: d.link.Dial(d.t.Context(), to)}
-	rangOrNot(d.t, talk.leg)
+	answered(d.t, talk.leg)
 	c, err := d.alice.NextCall(soon(d.t))
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	talk.phone = c
 	return talk.connected(prepare)
-}
-
-// rangOrNot waits for the answer of a phone that picks up at once: its ringing is told by another socket, and may be too
-// late to be told at all.
-func rangOrNot(t *testing.T, leg bridge.Leg) {
-	t.Helper()
-	select {
-	case e := <-leg.Events():
-		if _, rang := e.(bridge.Ringing); rang {
-			next[bridge.Answered](t, leg)
-		} else if _, answered := e.(bridge.Answered); !answered {
-			t.Fatalf("event %#v, want an answer", e)
-		}
-	case <-time.After(15 * time.Second):
-		t.Fatal("no answer")
-	}
 }
 
 func (talk *conversation) connected(prepare func(*speaker)) *conversation {

@@ -50,7 +50,7 @@ func (out *outbound) enter() *direct {
 	if err != nil {
 		return nil
 	}
-	return &direct{called: out.called, at: at, session: session, format: verto.format(out.link.opt.Media.wanted(""))}
+	return &direct{called: out.called, at: at, session: session, format: verto.base}
 }
 
 func (d *direct) begin() {
@@ -61,7 +61,7 @@ func (d *direct) begin() {
 	here, err := d.link.advertised(d.setup.ctx)
 	if err == nil {
 		err = d.session.call(d.setup.ctx, invitation{
-			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), caller: d.party,
+			call: d.audio.channel, extension: d.link.opt.Verto.DialExtension, sdp: offerSDP(here, d.format), caller: d.who.shown,
 		}, func(m vertoMessage) { d.inbox.Put(vertoSaid{m}) })
 	}
 	if err != nil {
@@ -215,6 +215,9 @@ func (d *direct) over() {
 	}
 }
 
+// parted: of the channel's event and mod_verto's word only one has come.
+func (d *direct) parted() { d.end(clearing(d.main.cause), nil) }
+
 // fallBack dials as it is done without the extension that parks.
 func (d *direct) fallBack() {
 	d.link.ways.sayNarrow(d.link.opt)
@@ -247,8 +250,11 @@ func (d *direct) vanished(id string) {
 	d.end(clearing(d.main.cause), nil)
 }
 
-// audioLost ends the leg: FreeSWITCH ends the channels of a WebSocket with it.
-func (d *direct) audioLost(audioLost) {
+// audioLost ends the leg: FreeSWITCH ends the channels of a WebSocket with it. The leg may have been placed over the next.
+func (d *direct) audioLost(lost audioLost) {
+	if lost.session != d.session {
+		return
+	}
 	d.end(bridge.CauseOf(bridge.MediaFailed), errVertoLost)
 }
 

@@ -132,7 +132,7 @@ func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge
 	defer stop()
 	defer conn.Close()
 	e, err := greet(conn, l.opt.RequestTimeout)
-	if err == nil && subtle.ConstantTimeCompare([]byte(e.variable(varPassword)), []byte(l.opt.Socket.Password)) != 1 {
+	if err == nil && l.opt.Socket.Password != "" && subtle.ConstantTimeCompare([]byte(e.variable(varPassword)), []byte(l.opt.Socket.Password)) != 1 {
 		err = fmt.Errorf("channel variable %s is not the password of socket.password", varPassword)
 	}
 	if err == nil && l.verbs().err != nil {

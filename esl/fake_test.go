@@ -30,6 +30,7 @@ type fakeFS struct {
 	core     string
 	idle     sync.WaitGroup
 	calls    func(number string) *fakeParty // who is called at fake/number
+	before   func(line string)              // runs before each command, and may hold it up; nil for nothing
 
 	mu       sync.Mutex
 	closed   bool
@@ -39,6 +40,8 @@ type fakeFS struct {
 	ports    int
 	asked    []string
 	globals  map[string]string // global variables
+	codec    string            // the only one, as in an rtpmap, that mod_verto takes; "" for any
+	deaf     bool              // mod_verto answers no ping
 	dialJob  string            // Job-UUID of the last originate
 }
 
@@ -208,6 +211,12 @@ var originatePattern = regexp.MustCompile(`^\{(.*)\}fake/(\S+)$`)
 
 // api runs a command.
 func (f *fakeFS) api(line string) string {
+	f.mu.Lock()
+	before := f.before
+	f.mu.Unlock()
+	if before != nil {
+		before(line)
+	}
 	if words := separate(line, ' ', 10); len(words) == 3 && words[0] == "originate" && words[2] == "&park()" {
 		if m := originatePattern.FindStringSubmatch(words[1]); m != nil {
 			return f.originate(m[1], m[2])
@@ -396,7 +405,11 @@ func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
 // vertoAnswer tells the WebSocket of a channel that it is answered. f.mu is held.
 func (f *fakeFS) vertoAnswer(c *fakeChannel) {
 	f.ports++
-	c.tell("verto.answer", "sdp", fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 L16/16000\r\n", f.ports))
+	codec := f.codec
+	if codec == "" {
+		codec = "L16/16000"
+	}
+	c.tell("verto.answer", "sdp", fmt.Sprintf("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP 96 101\r\na=rtpmap:96 %s\r\n", f.ports, codec))
 }
 
 // tell sends a message of mod_verto about a channel. fakeFS.mu is held.
@@ -422,6 +435,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 	if json.Unmarshal(data, &m) != nil || m.Method == "" {
 		return
 	}
+	f.mu.Lock()
+	deaf := f.deaf && m.Method == "verto.ping"
+	f.mu.Unlock()
+	if deaf {
+		return
+	}
 	reply := func(text string) { _ = conn.Write(context.Background(), websocket.MessageText, []byte(text)) }
 	if m.Method == "login" && m.Params.Passwd != fakeVerto {
 		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"Authentication Failure"}}`, m.ID))
@@ -437,6 +456,10 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 			return
 		}
 		c := &fakeChannel{id: call, vars: map[string]string{}, answered: m.Params.DialogParams.Destination != defaultDial, socket: conn}
+		if !strings.Contains(m.Params.SDP, f.codec) {
+			c.tell("verto.bye", "cause", "INCOMPATIBLE_DESTINATION")
+			return
+		}
 		f.channels[call] = c
 		f.park(c)
 		if c.answered {

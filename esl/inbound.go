@@ -20,6 +20,7 @@ const (
 	varPassword = "tgtrunk_password" // for calls that come over our socket
 	varHangup   = "tgtrunk_hangup"   // set by us: FreeSWITCH's name of the cause, for the hangup application
 	varSIP      = "tgtrunk_sip"      // set by us: what varResponse is to be, for a dialplan that hangs up
+	varTaken    = "tgtrunk_taken"    // set by us, in the place of varApp, on a caller who waits for an answer
 )
 
 // varResponse overrides the SIP code that mod_sofia makes of a hang-up cause. It is set only where the next thing is the
@@ -51,7 +52,7 @@ const parkSettles = 2 * time.Second
 func (in *inbound) begin() {
 	in.main.note(in.start)
 	in.main.parked = true
-	in.party = displayOf("", in.dialled())
+	in.who.shown = displayOf("", in.dialled())
 	in.meet(in.start, false)
 	if err := in.take(); err != nil {
 		if isGone(err) {
@@ -77,10 +78,11 @@ func (in *inbound) offer() {
 }
 
 // take marks the channel, and parks it anew where the dialplan gave its park a time limit: that was for the case that
-// nobody comes.
+// nobody comes. The dialplan's own mark is taken off: left on a caller who is sent elsewhere, it would make a call for us
+// of whatever parks him next.
 func (in *inbound) take() error {
 	v, ctx := in.link.verbs(), in.setup.ctx
-	set := map[string]string{"TGTRUNK_LEG": in.id}
+	set := map[string]string{"TGTRUNK_LEG": in.id, varApp: "", varTaken: in.link.opt.App, varFree: ""}
 	repark := !in.link.entries.has(in.main.id)
 	if repark {
 		set["park_timeout"] = waitingTimeout
@@ -226,7 +228,7 @@ func (in *inbound) event(e event) {
 		in.deadline.Stop()
 		in.offer()
 	case e.name == "CHANNEL_PARK" && in.state == waiting && in.main.movedOn(e):
-		in.takeMain() // somebody has sent the caller to another extension, which parks
+		in.letBe() // somebody has sent the caller to another extension, which parks
 		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 	case e.name == "CHANNEL_PARK" && in.gone:
 		in.gone = false // it was told late of our own doing
@@ -243,7 +245,7 @@ func (in *inbound) expired() {
 		in.offer()
 		return
 	case in.gone:
-		in.takeMain() // it lives, and is the dialplan's
+		in.letBe() // it lives, and is the dialplan's
 		in.end(bridge.CauseOf(bridge.Cancelled), nil)
 		return
 	}
@@ -289,7 +291,7 @@ type departure struct {
 func (l *Link) letGo(ctx context.Context, id string, d departure) error {
 	v := l.verbs()
 	d.variables[varHangup], d.variables[varSIP] = d.farewell.name, d.farewell.response()
-	d.variables[varApp] = "" // parked once more, for whatever reason, it is no new call
+	d.variables[varApp], d.variables[varTaken] = "", "" // parked once more, for whatever reason, it is no new call
 	err := v.setVariables(ctx, id, d.variables)
 	switch {
 	case isGone(err):

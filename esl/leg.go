@@ -35,13 +35,12 @@ type leg struct {
 	// ——— run's
 	log      *slog.Logger
 	role     role
-	party    display // on Telegram's side, as phones are to show it
+	who      parties
 	state    state
 	main     mainChannel
 	audio    audio
 	deadline *time.Timer // of the state; role or connect sets it
 	ended    bridge.Ended
-	known    bridge.Report // what has been learnt for the record
 }
 
 // scope is a stretch of work that can be cut short from another goroutine.
@@ -68,6 +67,7 @@ type role interface {
 	mediaEvent(e event)  // an event of the media channel
 	peerEvent(e event)   // an event of a channel that is bridged with the media channel
 	vanished(id string)  // reconciliation misses a channel
+	parted()             // nothing has shown why audio ended
 	audioLost(audioLost) // the way for audio broke down
 }
 
@@ -151,8 +151,9 @@ func (l *leg) workOff() {
 		case event:
 			l.event(item)
 		case parkedAgain:
+			was := l.main.id
 			l.event(item.event)
-			if l.main.id == "" {
+			if was == item.event.id && l.main.id == "" {
 				item.again() // it is another call now
 			}
 		default:
@@ -206,15 +207,7 @@ func (l *leg) expired() {
 			l.leftBehind()
 		}
 	case parting:
-		if l.main.parked {
-			l.end(bridge.CauseOf(bridge.MediaFailed), errors.New("media channel was hung up from outside"))
-			return
-		}
-		// It was sent elsewhere, and is not ours any more.
-		if err := l.link.setFree(l.setup.ctx, l.takeMain()); err != nil {
-			l.log.Warn("cannot undo what was set on a channel", "error", err)
-		}
-		l.sentElsewhere()
+		l.role.parted()
 	default:
 		l.role.expired()
 	}

@@ -34,6 +34,7 @@ type Link struct {
 
 	mu        sync.Mutex
 	conn      *connection         // guarded by mu; nil while there is none
+	early     []event             // guarded by mu; callers who came while conn was being prepared
 	down      error               // guarded by mu; why there is no connection, nil while there is one
 	since     time.Time           // guarded by mu; of the connection there is
 	core      string              // guarded by mu; Core-UUID of the FreeSWITCH that our channels are in
@@ -160,6 +161,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	l.giveBack(serving)
 	stop()
 	running.Wait()
+	l.tasks.Wait() // who came in the last moment
 	return nil
 }
 
@@ -167,7 +169,7 @@ func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 func (l *Link) Dial(ctx context.Context, t routing.Target) bridge.Leg {
 	leg := l.newLeg(ctx, "outbound")
 	leg.role = &outbound{called: called{leg: leg, target: t}}
-	leg.party = displayOf(t.Caller.Name, t.Caller.Number)
+	leg.who.shown = displayOf(t.Caller.Name, t.Caller.Number)
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		leg.out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.AccountDown), Err: ErrNotConnected})
@@ -188,12 +190,12 @@ func (l *Link) endAll(legs []*leg, reason bridge.Reason, err error) {
 // receive takes one event of the socket; it does not block.
 func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) {
 	ours := e.name == "CHANNEL_PARK" && e.variable(varApp) == l.opt.App && !e.heldBySocket()
-	if ours && l.arrive(ctx, e, accept) {
+	if ours && (l.keepEarly(e) || l.arrive(ctx, e, accept)) {
 		return
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
 		if ours && e.inDialplan() {
-			owner.inbox.Put(parkedAgain{e, func() { l.arrive(ctx, e, accept) }})
+			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, accept) }})
 			return
 		}
 		owner.inbox.Put(e)
@@ -208,10 +210,28 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 }
 
-// arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already: one
-// parks more than once in its life.
+// keepEarly keeps a caller for later who comes before the connection can be used.
+func (l *Link) keepEarly(e event) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		l.early = append(l.early, e)
+	}
+	return l.conn == nil
+}
+
+// arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already, or is
+// one of those that we made.
 func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) bool {
-	if !validID(e.id) || strings.HasPrefix(e.id, l.ids.mark) || l.legs.Owner(e.id) != nil {
+	if strings.HasPrefix(e.id, l.ids.mark) {
+		return false
+	}
+	return l.enlist(ctx, e, accept)
+}
+
+// enlist is arrive for channels that we may have made ourselves.
+func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) bool {
+	if !validID(e.id) || l.legs.Owner(e.id) != nil {
 		return false
 	}
 	if l.isCondemned(e.id) {

@@ -15,10 +15,9 @@ type (
 		reason bridge.Reason
 		err    error
 	}
-	vanished struct{ id string } // reconciliation misses this channel
-	// audioLost says that a media channel has ended, or, without a channel, that the way for audio broke down.
-	audioLost struct{ channel string }
-	jobDone   struct{ answer string } // the dialling job has come to its end
+	vanished  struct{ id string }             // reconciliation misses this channel
+	audioLost struct{ session *vertoSession } // that WebSocket was lost, and with it its media channels
+	jobDone   struct{ result }                // the dialling job has come to its end
 	// entryClosed says that the socket application no longer holds the caller.
 	entryClosed struct{}
 	// parkedAgain says that the dialplan has parked a leg's own channel for this trunk once more; again offers it.

@@ -54,7 +54,7 @@ func (out *outbound) originate() {
 	}
 	out.dialing = true
 	// A command that was sent and then given up would be a job whose end nobody hears.
-	err = conn.start(context.WithoutCancel(out.setup.ctx), line, func(answer string) { out.inbox.Put(jobDone{answer}) })
+	err = conn.start(context.WithoutCancel(out.setup.ctx), line, func(r result) { out.inbox.Put(jobDone{r}) })
 	if err != nil {
 		out.dialing = false
 		out.link.condemn(out.main.id)
@@ -132,12 +132,22 @@ func (out *outbound) order(item any) {
 	if out.state != waiting {
 		return
 	}
-	if !strings.HasPrefix(done.answer, "+OK") {
+	if done.lost != nil {
+		out.link.condemn(out.takeMain()) // who answers it now would hear nothing
+		out.end(bridge.CauseOf(bridge.AccountDown), fmt.Errorf("dial: %w", done.lost))
+		return
+	}
+	if !strings.HasPrefix(done.text, "+OK") {
 		if out.main.cause == "" { // no channel has said it
-			out.main.cause = causeName(done.answer)
+			out.main.cause = causeName(done.text)
 		}
 		out.takeMain()
-		out.end(failedDial(done.answer), nil)
+		out.end(failedDial(done.text), nil)
+		return
+	}
+	if out.main.cause != "" { // hung up at once, and told before the job
+		out.takeMain()
+		out.end(clearing(out.main.cause), nil)
 		return
 	}
 	out.link.legs.Confirm(out.main.id, out.leg)
@@ -153,7 +163,7 @@ func (out *outbound) event(e event) {
 		out.ringing()
 	case "CHANNEL_HANGUP_COMPLETE":
 		if out.state == waiting && out.dialing {
-			return // the job's answer says the same, and that nothing is left of it
+			return // the job's answer tells whether it had been answered, and that nothing is left of it
 		}
 		out.takeMain()
 		out.end(clearing(out.main.cause), nil)

@@ -119,16 +119,15 @@ func (l *Link) adopt(ctx context.Context, last, now *listing, known map[string]b
 		if !r.parked() || known[id] || strings.HasPrefix(id, l.ids.mark) || !orphaned(last, now, id) || ctx.Err() != nil {
 			continue
 		}
-		app, err := l.verbs().variable(ctx, id, varApp)
-		if err != nil || app != l.opt.App {
-			known[id] = err == nil
-			continue
-		}
 		e, err := l.verbs().dump(ctx, id)
-		if err != nil {
-			if !isGone(err) {
-				l.opt.Log.Warn("cannot adopt a parked channel", "channel", id, "error", err)
-			}
+		switch {
+		case err != nil && !isGone(err):
+			l.opt.Log.Warn("cannot look at a parked channel", "channel", id, "error", err)
+			continue
+		case err != nil:
+			continue
+		case e.variable(varApp) != l.opt.App && e.variable(varTaken) != l.opt.App:
+			known[id] = true
 			continue
 		}
 		l.opt.Log.Info("found a caller who was parked for us", "channel", id)

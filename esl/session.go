@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -12,62 +12,23 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
-// stayConnected keeps one session after the other until ctx ends.
+// stayConnected keeps one session after the other until ctx ends. When FreeSWITCH could not be reached for too long the
+// calls end; until then they go on: FreeSWITCH keeps them.
 func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
-	var outage outage
-	pause := l.timing.backoffMin
-	for ctx.Err() == nil {
+	pbx.Redial{
+		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
+		Log: l.opt.Log, Level: slog.LevelError, Text: "no connection to freeswitch, trying again",
+	}.Run(ctx, func(ctx context.Context) (time.Time, error) {
 		err := l.session(ctx, accept)
-		up := l.leave()
-		if ctx.Err() != nil {
-			return
+		return l.leave(err), err
+	}, func(o pbx.Outage) {
+		if errors.Is(o.Err, ErrReplaced) || time.Since(o.Since) > l.timing.lostAfter {
+			l.endAll(l.legs.All(), bridge.Failure, o.Err)
 		}
-		if !up.IsZero() {
-			outage = outageSince(time.Now())
-		}
-		// One that does not stand for long is not tried any faster.
-		if !up.IsZero() && time.Since(up) > l.timing.backoffMax {
-			pause = l.timing.backoffMin
-		}
-		l.lost(&outage, err)
-		// Half to one and a half of the pause: links that lost the same FreeSWITCH do not come back in step.
-		if !sleep(ctx, pause/2+rand.N(pause)) {
-			return
-		}
-		pause = min(2*pause, l.timing.backoffMax)
-	}
-}
-
-// outage is what has been seen since the connection was lost.
-type outage struct {
-	since    time.Time
-	attempts int
-	said     string // the last error that was logged
-}
-
-func outageSince(t time.Time) outage { return outage{since: t} }
-
-// lost notes that there is no connection, says so once for each new reason, and ends the calls when FreeSWITCH could
-// not be reached for too long. Until then they go on: FreeSWITCH keeps them.
-func (l *Link) lost(o *outage, err error) {
-	if o.since.IsZero() {
-		o.since = time.Now()
-	}
-	o.attempts++
-	l.mu.Lock()
-	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
-	l.mu.Unlock()
-	if text := err.Error(); text != o.said {
-		o.said = text
-		l.opt.Log.Error("no connection to freeswitch, trying again", "error", err)
-	} else {
-		l.opt.Log.Debug("still no connection to freeswitch", "attempts", o.attempts)
-	}
-	if errors.Is(err, ErrReplaced) || time.Since(o.since) > l.timing.lostAfter {
-		l.endAll(l.legs.All(), bridge.Failure, err)
-	}
+	})
 }
 
 // session connects, serves until the connection breaks, and says why it did.
@@ -121,7 +82,9 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	if err != nil {
 		return err
 	}
-	l.enter(conn, core, version)
+	for _, e := range l.enter(conn, core, version) {
+		l.receive(context.WithoutCancel(ctx), e, accept)
+	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -131,30 +94,31 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	return l.keep(ctx, verbs{conn: conn})
 }
 
-// enter declares the connection good. If FreeSWITCH is another process than before nothing of the old calls exists.
-func (l *Link) enter(conn *connection, core, version string) {
+// enter declares the connection good and returns the callers who have come meanwhile. If FreeSWITCH is another process
+// than before nothing of the old calls exists.
+func (l *Link) enter(conn *connection, core, version string) (early []event) {
 	l.mu.Lock()
 	restarted := l.core != "" && l.core != core
 	if restarted {
 		clear(l.condemned)
 	}
 	l.conn, l.down, l.since, l.core = conn, nil, time.Now(), core
+	early, l.early = l.early, nil
 	l.mu.Unlock()
 	version, _, _ = strings.Cut(strings.TrimPrefix(version, "FreeSWITCH Version "), " ")
 	l.opt.Log.Info("connected to freeswitch", "app", l.opt.App, "version", version, "rtp", l.port.LocalAddr())
 	if restarted {
 		l.endAll(l.legs.All(), bridge.Failure, ErrRestarted)
 	}
+	return early
 }
 
-// leave returns since when the connection was good, zero where it never was, and declares it lost.
-func (l *Link) leave() (since time.Time) {
+// leave declares the connection lost, with the reason, and returns since when it was good, zero where it never was.
+func (l *Link) leave(err error) (since time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	since, l.since, l.conn = l.since, time.Time{}, nil
-	if l.down == nil {
-		l.down = ErrNotConnected
-	}
+	since, l.since, l.conn, l.early = l.since, time.Time{}, nil, nil
+	l.down = fmt.Errorf("%w: %w", ErrNotConnected, err)
 	return since
 }
 

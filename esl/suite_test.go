@@ -254,6 +254,16 @@ func startWorld(t *testing.T) (*fakeWorld, chan bridge.Offer) {
 func startWorldWith(t *testing.T, change func(*Options)) (*fakeWorld, chan bridge.Offer) {
 	t.Helper()
 	w := newFakeWorldWith(t, change)
+	offers := w.run(t)
+	if err := w.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return w, offers
+}
+
+// run runs the link of a world until the test is over.
+func (w *fakeWorld) run(t *testing.T) chan bridge.Offer {
+	t.Helper()
 	offers := make(chan bridge.Offer, 10)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -263,16 +273,15 @@ func startWorldWith(t *testing.T, change func(*Options)) (*fakeWorld, chan bridg
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, line := range w.asked {
 			if strings.ContainsAny(line, "\r\n") || strings.Contains(line, fakePassword) {
 				t.Errorf("command %q", line)
 			}
 		}
 	})
-	if err := w.ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return w, offers
+	return offers
 }
 
 func nextEvent[E bridge.Event](t *testing.T, leg bridge.Leg) E {

@@ -248,6 +248,46 @@ func TestSentOn(t *testing.T) {
 			t.Errorf("phone sees %+v, %v", out, err)
 		}
 	})
+	t.Run("to a park of others, while it rings", func(t *testing.T) {
+		c := call(t, phone, "5001")
+		o := r.offer()
+		o.Leg.Ring()
+		r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " hold XML lab")
+		ended(t, o.Leg, bridge.Cancelled)
+		if out, err := c.WaitOver(soon(t)); err != nil || out.Status != 480 { // of its own park_timeout
+			t.Errorf("phone sees %+v, %v", out, err)
+		}
+		if len(r.offers) != 0 {
+			t.Error("a call is offered that was for somebody else")
+		}
+	})
+	t.Run("to us, who had called the phone", func(t *testing.T) {
+		leg := r.link.Dial(t.Context(), routing.Target{Endpoint: "sofia/internal/alice@" + phone.Addr()})
+		c, err := phone.NextCall(soon(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered(t, leg)
+		next[bridge.Media](t, leg)
+		r.api("uuid_transfer " + leg.ID() + "-out 5002 XML lab")
+		ended(t, leg, bridge.Normal)
+		second := r.offer()
+		if second.Dialled != "5002" {
+			t.Errorf("offer %+v", second.Request)
+		}
+		second.Leg.Answer()
+		next[bridge.Answered](t, second.Leg)
+		s := speak(t, next[bridge.Media](t, second.Leg).Flow, 900)
+		if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
+			t.Error(err)
+		}
+		s.stop()
+		second.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+		ended(t, second.Leg, bridge.Normal)
+		if _, err := c.WaitOver(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("the other half", func(t *testing.T) {
 		c := call(t, phone, "5001")
 		o := r.offer()

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/media"
 )
 
@@ -29,18 +30,6 @@ type opening struct {
 	id     string // its uuid
 	format media.Format
 	party  display // who speaks through it
-}
-
-// display is what phones show of a party. FreeSWITCH tells it to those the media channel is bridged with, and to those a
-// transfer lets it call.
-type display struct{ name, number string }
-
-// displayOf cleans what a stranger calls himself. mod_verto takes an empty name for that of the session's first leg.
-func displayOf(name, number string) display {
-	d := display{cleanText(name, maxNameBytes), cleanNumber(number)}
-	orDefault(&d.number, "anonymous")
-	orDefault(&d.name, d.number)
-	return d
 }
 
 // ways knows which way there is at the moment.
@@ -102,41 +91,29 @@ func (l *Link) keepVerto(ctx context.Context) {
 	if l.opt.Verto.URL == "" {
 		return
 	}
-	pause, said := l.timing.backoffMin, ""
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := l.vertoSession(ctx)
-		if ctx.Err() != nil {
-			return
-		}
+	pbx.Redial{
+		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
+		Log: l.opt.Log, Level: slog.LevelWarn, Text: "no websocket to mod_verto, trying again",
+	}.Run(ctx, l.vertoSession, func(o pbx.Outage) {
 		l.ways.mu.Lock()
-		l.ways.failed = err
-		l.ways.mu.Unlock()
-		if text := err.Error(); text != said {
-			said = text
-			l.opt.Log.Warn("no websocket to mod_verto, trying again", "error", err)
-		}
-		if time.Since(began) > l.timing.backoffMax {
-			pause = l.timing.backoffMin
-		}
-		if !sleep(ctx, pause/2+rand.N(pause)) {
-			return
-		}
-		pause = min(2*pause, l.timing.backoffMax)
-	}
+		defer l.ways.mu.Unlock()
+		l.ways.failed = o.Err
+	})
 }
 
-// vertoSession opens a session, serves until it breaks, and says why it did.
-func (l *Link) vertoSession(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+// vertoSession opens a session, serves until it breaks, and says since when it was good, zero where it never was, and why
+// it broke.
+func (l *Link) vertoSession(serving context.Context) (since time.Time, err error) {
+	ctx, cancel := context.WithCancelCause(serving)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil)
 	session, err := dialVerto(ctx, l.opt.Verto, l.opt.RequestTimeout, l.ids.next()+"-verto", l.vertoEnded)
 	if err != nil {
-		return err
+		return since, err
 	}
 	defer session.close()
+	began := time.Now()
 	running.Go(func() {
 		if err := session.login(ctx, l.opt.Verto); err != nil {
 			cancel(err)
@@ -152,12 +129,15 @@ func (l *Link) vertoSession(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	if l.ways.verto.CompareAndSwap(session, nil) && ctx.Err() == nil {
+	cancel(nil)
+	running.Wait() // the login may have come about in the last moment
+	if l.ways.verto.CompareAndSwap(session, nil) {
+		since = began
 		for _, leg := range l.legs.All() {
-			leg.inbox.Put(audioLost{})
+			leg.inbox.Put(audioLost{session: session})
 		}
 	}
-	return err
+	return since, err
 }
 
 // vertoEnded hears that FreeSWITCH has ended a media channel: the event socket says so too, unless it is down.
@@ -170,7 +150,7 @@ func (l *Link) vertoEnded(call string) {
 // vertoWay opens legs of mod_verto.
 type vertoWay struct {
 	link *Link
-	base media.Format // what the profile takes, for formats that it does not
+	base media.Format // the best that the profile takes, where nothing is known of the phone
 }
 
 func (w vertoWay) open(ctx context.Context, o opening) (media.Flow, error) {
