@@ -16,6 +16,8 @@ type audio struct {
 	count   int    // of the media channels there were
 	broken  bool   // the way for audio broke down
 	told    bool   // the call knows that there is audio
+	parked  bool   // it has parked once more than when it came: nobody is bridged with it
+	took    int    // event.profile of that first time
 	flow    media.Flow
 }
 
@@ -40,6 +42,7 @@ func (l *leg) openAudio() error {
 	}
 	l.audio.count++
 	l.audio.channel = fmt.Sprintf("%s-media%d", l.id, l.audio.count)
+	l.audio.parked, l.audio.took = false, 0
 	l.link.legs.Own(l.audio.channel, l)
 	o := opening{l.audio.channel, l.link.opt.Media.wanted(l.main.codec), l.who.shown}
 	if l.audio.flow, err = way.open(ctx, o); err != nil {
@@ -55,6 +58,9 @@ func (l *leg) openAudio() error {
 // varMixCodecs makes a bridge offer the profile's codecs besides the one of the channel that calls. Without it a phone that
 // is called from our channels is offered their L16 alone, and refuses (switch_core_media_prepare_codecs).
 const varMixCodecs = "media_mix_inbound_outbound_codecs"
+
+// varHeldEnds is where a channel's partner goes when that ends on hold.
+const varHeldEnds = "hold_hangup_xfer_exten"
 
 // varExport names the variables that a channel hands on to those it calls.
 const varExport = "export_vars"
@@ -74,9 +80,11 @@ func (l *leg) bridge(ctx context.Context) error {
 	if err := v.setVariables(ctx, l.audio.channel, set); err != nil {
 		return err
 	}
-	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever.
+	// A main channel whose media channel is lost parks, for a while: without us it would wait for ever. A party on hold
+	// who ends would hang up what it was bridged with, also where an attended transfer has just given that to somebody
+	// else (FreeSWITCH 1.10, audio_bridge_thread in switch_ivr_bridge.c): the media channel parks instead.
 	if err := v.setVariables(ctx, l.main.id, map[string]string{
-		"park_after_bridge": "true", "park_timeout": orphanTimeout, varTaken: "", varTransfer: dials,
+		"park_after_bridge": "true", "park_timeout": orphanTimeout, varHeldEnds: "park:inline:", varTaken: "", varTransfer: dials,
 	}); err != nil {
 		return err
 	}

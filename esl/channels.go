@@ -63,6 +63,7 @@ func (l *leg) mainEvent(e event) {
 	case "CHANNEL_BRIDGE":
 		l.main.parked, l.main.took = false, max(l.main.took, e.profile())
 		l.main.bridged = e.other == l.audio.channel && e.other != ""
+		l.audio.parked = l.audio.parked && !l.main.bridged
 		if l.state == connecting && l.main.bridged {
 			l.connected()
 		}
@@ -150,7 +151,7 @@ func (m *mainChannel) note(e event) {
 // party was transferred and somebody else is at the other end.
 func (l *leg) mainGone() {
 	l.takeMain()
-	if l.state == parting || l.audio.channel == "" {
+	if l.state == parting || l.audio.channel == "" || l.state == up && l.audio.parked {
 		l.end(clearing(l.main.cause), nil)
 		return
 	}
@@ -178,6 +179,7 @@ func (l *leg) peerEvent(e event) {
 func (l *leg) mediaEvent(e event) {
 	switch e.name {
 	case "CHANNEL_BRIDGE":
+		l.audio.parked = false
 		if e.other == l.main.id && e.other != "" {
 			l.main.bridged = true
 			if l.state == connecting {
@@ -187,10 +189,15 @@ func (l *leg) mediaEvent(e event) {
 	case "CHANNEL_UNBRIDGE":
 		l.main.bridged = false
 	case "CHANNEL_PARK":
-		// With the party gone nobody is left that it could be bridged with.
+		// With the party gone nobody is left that it could be bridged with. Its end may be told a moment later.
 		if l.state == up && l.main.id == "" {
 			l.end(clearing(l.main.cause), nil)
+			return
 		}
+		if l.audio.took == 0 {
+			l.audio.took = e.profile() // the park with which it came
+		}
+		l.audio.parked = e.profile() > l.audio.took
 	case "CHANNEL_HANGUP_COMPLETE":
 		if l.main.cause == "" {
 			l.main.cause = e.header["Hangup-Cause"]
@@ -269,7 +276,7 @@ func (l *leg) sentOn(ctx context.Context) bool {
 
 // setFree gives the party's channel up: what we had asked of it is taken back.
 func (l *Link) setFree(ctx context.Context, id string) error {
-	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", varTaken: "", "park_after_bridge": "", "park_timeout": ""})
+	err := l.verbs().setVariables(ctx, id, map[string]string{varFree: "true", varTaken: "", varHeldEnds: "", "park_after_bridge": "", "park_timeout": ""})
 	if err == nil || isGone(err) {
 		return nil
 	}

@@ -179,6 +179,25 @@ func TestHeldAndBack(t *testing.T) {
 	})
 }
 
+// TestHangsUpOnHold: a phone that hangs up while it has us on hold ends the call at once.
+func TestHangsUpOnHold(t *testing.T) {
+	for _, direction := range directions {
+		t.Run(direction.name, func(t *testing.T) {
+			talk := direction.begin(newDesk(t, lab.PhoneOptions{}, lab.PhoneOptions{}), nil)
+			if err := talk.phone.Hold(soon(t), true); err != nil {
+				t.Fatal(err)
+			}
+			next[bridge.Held](t, talk.leg)
+			begun := time.Now()
+			talk.phone.Hangup()
+			ended(t, talk.leg, bridge.Normal)
+			if took := time.Since(begun); took > 1500*time.Millisecond {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
 // TestDigitsBothWays: digits cross in every direction.
 func TestDigitsBothWays(t *testing.T) {
 	everyDirection(t, func(t *testing.T, talk *conversation) {

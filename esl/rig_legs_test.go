@@ -38,7 +38,7 @@ func answered(t testing.TB, leg bridge.Leg) {
 		select {
 		case e := <-leg.Events():
 			switch e.(type) {
-			case bridge.Ringing:
+			case bridge.Ringing, bridge.Identified:
 			case bridge.Answered:
 				return
 			default:
