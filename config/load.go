@@ -49,25 +49,37 @@ func Load(path string) (*Config, error) {
 }
 
 func parse(path string, text []byte) (*Config, error) {
-	file, err := parser.ParseBytes(text, 0)
+	c := &Config{Path: path, Guard: defaultGuard()}
+	root, err := decode(text, c)
 	if err != nil {
 		return nil, Problems{located(path, err)}
 	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, Problems{{Path: path, Text: "one yaml document is expected; see docs/configuration.md for an example"}}
-	}
-	c := &Config{Path: path, Guard: defaultGuard()}
-	if err := yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(c); err != nil {
-		return nil, Problems{located(path, err)}
-	}
 	c.fillDefaults()
-	check := checker{config: c, root: file.Docs[0].Body}
+	check := checker{config: c, root: root}
 	check.all()
 	if len(check.problems) > 0 {
 		sort.SliceStable(check.problems, func(i, j int) bool { return check.problems[i].Line < check.problems[j].Line })
 		return nil, check.problems
 	}
 	return c, nil
+}
+
+// decode reads yaml into c and returns the document. The library panics on some texts that are no sensible yaml, such as
+// a tag with a comment in the place of a list.
+func decode(text []byte, c *Config) (root ast.Node, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("this is no yaml that can be read (%v): look for tags (!), anchors and comments at odd places", p)
+		}
+	}()
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
+		return nil, errors.New("one yaml document is expected; see docs/configuration.md for an example")
+	}
+	return file.Docs[0].Body, yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(c)
 }
 
 // located turns an error of the yaml library into a problem with its line.
