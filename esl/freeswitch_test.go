@@ -89,7 +89,7 @@ const testDialplan = `
     <action application="answer"/><action application="sleep" data="200"/>
     <action application="bridge" data="{absolute_codec_string=PCMU,origination_callee_id_name=Anna,origination_callee_id_number=201}${AGENT}"/>
   </condition></extension>
-  <extension name="extension"><condition field="destination_number" expression="^3\d\d$"><action application="bridge" data="{absolute_codec_string=PCMU}${AGENT}"/></condition></extension>
+  <extension name="agent"><condition field="destination_number" expression="^agent$"><action application="bridge" data="{absolute_codec_string=PCMU}${AGENT}"/></condition></extension>
   <extension name="slow"><condition field="destination_number" expression="^slow$">
     <action application="ring_ready"/><action application="sleep" data="500"/><action application="answer"/><action application="echo"/>
   </condition></extension>

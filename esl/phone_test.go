@@ -235,32 +235,37 @@ func TestPhoneIsDialled(t *testing.T) {
 
 // TestPhoneIsIdentified: who is at the phone that the dialplan has called is told once it has answered.
 func TestPhoneIsIdentified(t *testing.T) {
-	for extension, want := range map[string]routing.Party{"queue": {Number: "201", Name: "Anna"}, "301": {Number: "alice"}} {
-		r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600})
-		leg := r.link.Dial(t.Context(), routing.Target{Extension: extension, Variables: map[string]string{"AGENT": "sofia/internal/alice@" + phone.Addr()},
-			Caller: routing.Party{Number: "*5000201", Name: "Alice"}})
-		heard, named := false, false // in any order
-		for !heard || !named {
-			select {
-			case e := <-leg.Events():
-				switch e := e.(type) {
-				case bridge.Media:
-					heard = true
-					speak(t, e.Flow, 900).hears(t, 600)
-				case bridge.Identified:
-					if named = true; e.Party != want {
-						t.Errorf("the party is %+v, want %+v", e.Party, want)
-					}
-				case bridge.Ended:
-					t.Fatalf("%+v", e)
+	for extension, want := range map[string]routing.Party{"queue": {Number: "201", Name: "Anna"}, "agent": {Number: "alice"}} {
+		t.Run(extension, func(t *testing.T) { isIdentified(t, extension, want) })
+	}
+}
+
+func isIdentified(t *testing.T, extension string, want routing.Party) {
+	t.Helper()
+	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600})
+	leg := r.link.Dial(t.Context(), routing.Target{Extension: extension, Variables: map[string]string{"AGENT": "sofia/internal/alice@" + phone.Addr()},
+		Caller: routing.Party{Number: "*5000201", Name: "Alice"}})
+	heard, named := false, false // in any order
+	for !heard || !named {
+		select {
+		case e := <-leg.Events():
+			switch e := e.(type) {
+			case bridge.Media:
+				heard = true
+				speak(t, e.Flow, 900).hears(t, 600)
+			case bridge.Identified:
+				if named = true; e.Party != want {
+					t.Errorf("the party is %+v, want %+v", e.Party, want)
 				}
-			case <-soon(t).Done():
-				t.Fatalf("heard %v, named %v", heard, named)
+			case bridge.Ended:
+				t.Fatalf("%+v", e)
 			}
+		case <-soon(t).Done():
+			t.Fatalf("heard %v, named %v", heard, named)
 		}
-		leg.Hangup(bridge.CauseOf(bridge.Normal))
-		if p := ended(t, leg, bridge.Normal).Report.Party; p != want {
-			t.Errorf("the report names %+v", p)
-		}
+	}
+	leg.Hangup(bridge.CauseOf(bridge.Normal))
+	if p := ended(t, leg, bridge.Normal).Report.Party; p != want {
+		t.Errorf("the report names %+v", p)
 	}
 }
