@@ -91,7 +91,7 @@ func (l *Link) registered(ctx context.Context) error {
 		if last == nil || limit.Err() == nil {
 			last = err
 		}
-		if !isNotFound(err) || !sleep(limit, 5*time.Millisecond) {
+		if !isNotFound(err) || !pbx.Sleep(limit, 5*time.Millisecond) {
 			return fmt.Errorf("wait for asterisk to register the application: %w", last)
 		}
 	}
@@ -149,7 +149,7 @@ func majorVersion(version string) (major int, known bool) {
 func (l *Link) standDown(ctx context.Context) {
 	l.opt.Log.Error("another process took the stasis application over: run one process for each application name, "+
 		"or give each its own app; this one stands down until the other is gone", "app", l.opt.App)
-	for busy := 0; busy < standDownLooks && sleep(ctx, l.timing.standDown); {
+	for busy := 0; busy < standDownLooks && pbx.Sleep(ctx, l.timing.standDown); {
 		var app struct {
 			Channels []string `json:"channel_ids"`
 			Bridges  []string `json:"bridge_ids"`
@@ -165,15 +165,3 @@ func (l *Link) standDown(ctx context.Context) {
 }
 
 const standDownLooks = 20
-
-// sleep waits and reports true, or false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}

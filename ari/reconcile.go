@@ -61,7 +61,7 @@ func (l *Link) sweep(ctx context.Context, last *listing) {
 			l.reconcile(ctx, last, now)
 			last = now
 		}
-		if !sleep(ctx, l.timing.sweep) {
+		if !pbx.Sleep(ctx, l.timing.sweep) {
 			return
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // entries are the calls that came over our own socket: FreeSWITCH's socket application has connected, and goes on in
@@ -99,7 +100,7 @@ func (l *Link) serveEntries(ctx context.Context, listener net.Listener, accept f
 			return
 		case err != nil:
 			l.opt.Log.Warn("accept the socket application", "error", err)
-			if !sleep(ctx, 100*time.Millisecond) {
+			if !pbx.Sleep(ctx, 100*time.Millisecond) {
 				return
 			}
 			continue

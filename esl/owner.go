@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // tenure is the right to serve an application on one FreeSWITCH, which one process has at a time: two would take each
@@ -158,7 +160,7 @@ func (l *Link) hold(ctx context.Context, v verbs) error {
 			said = who
 			l.standBy(who)
 		}
-		if !sleep(ctx, l.timing.standby) {
+		if !pbx.Sleep(ctx, l.timing.standby) {
 			return ctx.Err()
 		}
 	}
@@ -174,7 +176,7 @@ func (l *Link) claim(ctx context.Context, v verbs, old string) (bool, error) {
 	if err != nil || old != "" {
 		return t.isOurs(value), err
 	}
-	if !sleep(ctx, l.timing.claim) {
+	if !pbx.Sleep(ctx, l.timing.claim) {
 		return false, ctx.Err()
 	}
 	value, err = t.read(ctx, v)
@@ -214,7 +216,7 @@ func (l *Link) isSpared(id string) bool {
 
 // keep renews the right to serve the application until ctx ends, it is lost, or an answer is overdue.
 func (l *Link) keep(ctx context.Context, v verbs) error {
-	for sleep(ctx, l.timing.beat) {
+	for pbx.Sleep(ctx, l.timing.beat) {
 		err := l.tenure.renew(ctx, v)
 		switch {
 		case err == nil || ctx.Err() != nil:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/media"
+
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // probe finds out by which way audio can go, chooses it, and says which and why. It is repeated with every connection,
@@ -23,7 +25,7 @@ func (l *Link) probe(ctx context.Context, conn *connection) {
 			said = text
 			l.sayWay(chosen, name, err)
 		}
-		if _, best := chosen.(vertoWay); best || !sleep(ctx, l.timing.sweep) {
+		if _, best := chosen.(vertoWay); best || !pbx.Sleep(ctx, l.timing.sweep) {
 			return
 		}
 	}

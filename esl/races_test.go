@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/bridge/trunktest"
 	"github.com/tgtrunk/tgtrunk/media"
 	"github.com/tgtrunk/tgtrunk/routing"
@@ -56,7 +57,7 @@ func until(t *testing.T, what string, happened func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for !happened() {
-		if !sleep(ctx, time.Millisecond) {
+		if !pbx.Sleep(ctx, time.Millisecond) {
 			t.Fatalf("not so: %s", what)
 		}
 	}

@@ -48,7 +48,7 @@ func (l *Link) list(ctx context.Context, v verbs) (*listing, error) {
 // and FreeSWITCH's listing itself lags behind its channels.
 func (l *Link) sweep(ctx context.Context, last *listing, accept func(bridge.Offer)) {
 	known := map[string]bool{} // parked channels of others, which need not be asked again
-	for pause := min(listingLag, l.timing.sweep); sleep(ctx, pause); pause = l.timing.sweep {
+	for pause := min(listingLag, l.timing.sweep); pbx.Sleep(ctx, pause); pause = l.timing.sweep {
 		now, err := l.list(ctx, l.verbs())
 		switch {
 		case ctx.Err() != nil:

@@ -143,15 +143,3 @@ func explain(o Options, err error) error {
 	}
 	return fmt.Errorf("connect to freeswitch at %s: %w", o.Address, err)
 }
-
-// sleep waits and reports true, or false when ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}

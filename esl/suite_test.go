@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/bridge/trunktest"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -82,7 +83,7 @@ func (w *fakeWorld) Trunk() bridge.Trunk { return w.link }
 
 func (w *fakeWorld) ready(ctx context.Context) error {
 	for !w.link.Connected() {
-		if !sleep(ctx, time.Millisecond) {
+		if !pbx.Sleep(ctx, time.Millisecond) {
 			return errors.New("the trunk does not connect")
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -221,7 +222,7 @@ func (s *scene) call() bridge.Leg {
 	o.Leg.Answer()
 	w := s.world
 	for !w.isBridged(party.id) {
-		if !sleep(s.Context(), time.Millisecond) {
+		if !pbx.Sleep(s.Context(), time.Millisecond) {
 			s.Fatal("the call is not bridged")
 		}
 	}

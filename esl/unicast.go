@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/media"
+
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // unicastWay is the way without mod_verto: a pair of loopback channels, of which one is bridged with the party and the
@@ -67,11 +69,11 @@ func (w *unicastWay) halfway(ctx context.Context, v verbs, id string) (string, e
 		if e.answered() && (e.variable(varCurrentApp) == "park" || e.header["Channel-State"] == "CS_PARK") {
 			break
 		}
-		if !sleep(ctx, 20*time.Millisecond) {
+		if !pbx.Sleep(ctx, 20*time.Millisecond) {
 			return "", fmt.Errorf("extension %s does not answer and park: %w", w.link.opt.Media.Unicast.Extension, ctx.Err())
 		}
 	}
-	if !sleep(ctx, w.link.timing.settle) {
+	if !pbx.Sleep(ctx, w.link.timing.settle) {
 		return "", ctx.Err()
 	}
 	return half, nil

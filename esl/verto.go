@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
 // vertoSession is one WebSocket to mod_verto that is logged in: JSON-RPC 2.0 both ways. It opens legs, and hears when
@@ -267,7 +269,7 @@ func (s *vertoSession) bye(ctx context.Context, call string) error {
 // watch asks for a sign of life until ctx ends or an answer is overdue, which it returns as an error. A ping of the
 // WebSocket itself is not answered by FreeSWITCH 1.10.
 func (s *vertoSession) watch(ctx context.Context, interval time.Duration) error {
-	for sleep(ctx, interval) {
+	for pbx.Sleep(ctx, interval) {
 		if err := s.request(ctx, "verto.ping", map[string]any{"sessid": s.id}); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("mod_verto gives no sign of life within %v: %w", s.limit, err)
 		}

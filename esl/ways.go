@@ -182,7 +182,7 @@ func (l *Link) awaitVerto(ctx context.Context) (*vertoSession, error) {
 		if session := l.ways.verto.Load(); session != nil {
 			return session, nil
 		}
-		if !sleep(ctx, 10*time.Millisecond) {
+		if !pbx.Sleep(ctx, 10*time.Millisecond) {
 			l.ways.mu.Lock()
 			defer l.ways.mu.Unlock()
 			return nil, fmt.Errorf("wait for mod_verto: %w", errors.Join(l.ways.failed, ctx.Err()))

@@ -72,19 +72,16 @@ func StartAsterisk(ctx context.Context, o AsteriskOptions) (*Asterisk, error) {
 	if err := checkPorts(o.HTTPPort, o.SIPPort); err != nil {
 		return nil, fmt.Errorf("start asterisk: %w", err)
 	}
-	// A port that was free when it was picked may be taken by now: then others are tried.
-	for attempt := 1; ; attempt++ {
-		if err = a.pickPorts(o); err == nil {
-			err = a.start(ctx)
+	err = onFreePorts(a.log, func() error {
+		if err := a.pickPorts(o); err != nil {
+			return err
 		}
-		if err == nil {
-			return a, nil
-		}
-		if !errors.Is(err, errPortTaken) || attempt == 3 {
-			return nil, fmt.Errorf("start asterisk: %w", err)
-		}
-		a.log.Warn("port taken by somebody else, trying others", "err", err)
+		return a.start(ctx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start asterisk: %w", err)
 	}
+	return a, nil
 }
 
 func newAsterisk(ctx context.Context, o AsteriskOptions) (*Asterisk, error) {

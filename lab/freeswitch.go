@@ -83,19 +83,16 @@ func StartFreeSWITCH(ctx context.Context, o FreeSWITCHOptions) (*FreeSWITCH, err
 	if err := checkPorts(o.EventSocketPort, o.SIPPort); err != nil {
 		return nil, fmt.Errorf("start freeswitch: %w", err)
 	}
-	// A port that was free when it was picked may be taken by now: then others are tried.
-	for attempt := 1; ; attempt++ {
-		if err = f.pickPorts(o); err == nil {
-			err = f.start(ctx)
+	err = onFreePorts(f.log, func() error {
+		if err := f.pickPorts(o); err != nil {
+			return err
 		}
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, errPortTaken) || attempt == 3 {
-			return nil, fmt.Errorf("start freeswitch: %w", err)
-		}
-		f.log.Warn("port taken by somebody else, trying others", "err", err)
+		return f.start(ctx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start freeswitch: %w", err)
 	}
+	return f, nil
 }
 
 func newFreeSWITCH(o FreeSWITCHOptions) (*FreeSWITCH, error) {

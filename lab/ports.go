@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 )
@@ -70,4 +72,15 @@ func claimRTPRange() (net.Listener, PortRange, error) {
 		}
 	}
 	return nil, PortRange{}, fmt.Errorf("find free ports for rtp: %w", err)
+}
+
+// onFreePorts calls start, which picks its ports, and again when one that was free as it was picked has been taken since.
+func onFreePorts(log *slog.Logger, start func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := start()
+		if err == nil || !errors.Is(err, errPortTaken) || attempt == 3 {
+			return err
+		}
+		log.Warn("port taken by somebody else, trying others", "err", err)
+	}
 }

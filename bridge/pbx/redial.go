@@ -47,16 +47,17 @@ func (r Redial) Run(ctx context.Context, session func(context.Context) (since ti
 			r.Log.Debug("still the same, trying again", "attempts", outage.Attempts)
 		}
 		lost(outage)
-		if !r.rest(ctx, pause) {
+		// Half to one and a half of the pause: links that lost the same PBX do not come back in step.
+		if !Sleep(ctx, pause/2+rand.N(pause)) {
 			return
 		}
 		pause = min(2*pause, r.Max)
 	}
 }
 
-// rest waits for half to one and a half of the pause: links that lost the same PBX do not come back in step.
-func (Redial) rest(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause/2 + rand.N(pause))
+// Sleep waits and reports true, or false when ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

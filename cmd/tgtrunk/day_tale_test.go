@@ -219,7 +219,7 @@ func (d *day) callIn(ctx context.Context, t *tale) {
 	select {
 	case sip = <-c.come:
 		t.reached = true
-		d.liveIn(t, sip, tg, ended)
+		d.liveIn(ctx, t, sip, tg, ended)
 	case <-ended:
 	case <-time.After(ends):
 		t.fail("the desk phone does not ring within %v", ends)
@@ -240,14 +240,14 @@ func (d *day) callIn(ctx context.Context, t *tale) {
 	}
 }
 
-func (d *day) liveIn(t *tale, sip *lab.PhoneCall, tg *phone.Call, ended <-chan struct{}) {
+func (d *day) liveIn(ctx context.Context, t *tale, sip *lab.PhoneCall, tg *phone.Call, ended <-chan struct{}) {
 	switch t.plot {
 	case inGivenUp:
 		pause(ended, ringsFor)
 		tg.Hangup()
 	case inAnswered:
 		// The phones of Telegram are up a little later than the desk phone is answered.
-		if !tg.Reaches(context.Background(), func(at phone.Times) time.Time { return at.Established }) || !d.talk(t, sip, tg) {
+		if !tg.Reaches(ctx, func(at phone.Times) time.Time { return at.Established }) || !d.talk(t, sip, tg) {
 			return
 		}
 		if t.farEnd {

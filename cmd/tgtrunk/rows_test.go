@@ -442,21 +442,8 @@ func await(ctx context.Context, ask func() int, enough int) int {
 // goroutinesAt asks the service's metrics.
 func goroutinesAt(ctx context.Context, t *testing.T, url string) int {
 	t.Helper()
-	q, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.Close = true
-	answer, err := (&http.Client{Timeout: 10 * time.Second}).Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var text strings.Builder
-	if err := answer.Write(&text); err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^go_goroutines (\d+)`).FindStringSubmatch(text.String())
+	_, text := ask(context.WithoutCancel(ctx), t, http.MethodGet, url)
+	m := regexp.MustCompile(`(?m)^go_goroutines (\d+)`).FindStringSubmatch(text)
 	if m == nil {
 		t.Fatal("the metrics do not have go_goroutines")
 	}
