@@ -78,10 +78,36 @@ func TestComposeRedisIsFitForAStore(t *testing.T) {
 	}
 }
 
+// What the example and the documentation take from the environment reaches the container.
+func TestComposePassesSecretsOn(t *testing.T) {
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no documentation", err)
+	}
+	passed := compose(t).Services["tgtrunk"].Environment
+	for _, file := range append(files, "README.md", "tgtrunk.yaml") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`\{env: (TGTRUNK_\w+)\}`).FindAllSubmatch(text, -1) {
+			if _, ok := passed[string(found[1])]; !ok {
+				t.Errorf("%s names %s, which docker-compose.yml does not pass on", file, found[1])
+			}
+		}
+	}
+}
+
 func TestComposeMountsAndBuildsWhatExists(t *testing.T) {
 	for name, service := range compose(t, "lab", "freeswitch").Services {
 		for _, volume := range service.Volumes {
 			if volume.Type != types.VolumeTypeBind {
+				continue
+			}
+			if name == "freeswitch" { // the administrator makes it, and docker must not make an empty one instead
+				if volume.Bind == nil || volume.Bind.CreateHostPath {
+					t.Errorf("%s mounts %s also where it does not exist", name, volume.Source)
+				}
 				continue
 			}
 			if info, err := os.Stat(volume.Source); err != nil || info.IsDir() {

@@ -43,6 +43,8 @@ var limitRows = []limitSection{
 	{name: "What an account must not do", note: "Each account is counted for itself, and may have [a guard of its own](configuration.md#what-an-account-must-not-do-guard).", rows: []row{
 		{what: "a flood wait up to this long is sat through, a longer one ends the call: `FLOOD`", key: "guard.retry", span: "g.Retry"},
 		{what: "how long it is remembered that somebody takes no calls", key: "guard.private_for", span: "g.PrivateFor"},
+		{what: "calls that may come at once, whomever to; further ones wait up to `guard.retry`, or end as `FLOOD`", key: "guard.pace.calls", span: "g.Pace.Calls", zero: "any number"},
+		{what: "in which as many may follow", key: "guard.pace.per", span: "g.Pace.Per"},
 		{what: "strangers called in any 24 hours: `BUDGET`; -1: any number", key: "guard.strangers.per_day", span: "s.PerDay"},
 		{what: "of those, by one extension", key: "guard.strangers.per_extension", span: "s.PerExtension", zero: "no limit"},
 		{what: "days until a new account has the whole of that", key: "guard.strangers.warm_up", span: "s.WarmUp", unit: "days"},

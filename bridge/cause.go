@@ -35,7 +35,7 @@ const (
 	Occupied    Reason = "OCCUPIED"        // CALL_OCCUPY_FAILED: Telegram holds the account itself for busy
 	Self        Reason = "SELF"            // the account would call itself
 	AccountDown Reason = "ACCOUNT_DOWN"    // the trunk to dial is logged out or not connected
-	Congestion  Reason = "CONGESTION"      // no room for another call, here or in the PBX, or shutting down
+	Congestion  Reason = "CONGESTION"      // no room for another call, here, in the PBX or at Telegram, or shutting down
 	Failure     Reason = "FAILURE"         // anything else: see the log
 )
 

@@ -11,7 +11,14 @@ type Guard struct {
 	Retry          time.Duration `yaml:"retry"`           // sit through flood waits up to this long, once a request
 	PrivateFor     time.Duration `yaml:"private_for"`     // remember so long who takes no calls
 	ImportContacts bool          `yaml:"import_contacts"` // as a last resort, find phone numbers by importing them
+	Pace           Pace          `yaml:"pace"`
 	Strangers      Strangers     `yaml:"strangers"`
+}
+
+// Pace is how fast an account may call, whomever.
+type Pace struct {
+	Calls int           `yaml:"calls"` // at once, and afterwards
+	Per   time.Duration `yaml:"per"`   // as many in so long
 }
 
 // Strangers limits the calls to people who are no contacts of the account, have no dialogue with it and never called it.
@@ -34,7 +41,7 @@ type Declines struct {
 // defaultGuard is filled in before the file is read, so that a 0 in it is kept.
 func defaultGuard() Guard {
 	return Guard{
-		Retry: 5 * time.Second, PrivateFor: time.Hour, ImportContacts: true,
+		Retry: 5 * time.Second, PrivateFor: time.Hour, ImportContacts: true, Pace: Pace{Calls: 10, Per: 30 * time.Second},
 		Strangers: Strangers{
 			PerDay: 30, WarmUp: 14, Gap: 10 * time.Second, PeerFlood: 24 * time.Hour,
 			Declines: Declines{Count: 5, Within: time.Hour, Pause: 6 * time.Hour},
@@ -71,6 +78,8 @@ func (c *checker) guard(g Guard, way ...any) {
 	below := func(rest ...any) []any { return append(slices.Clone(way), rest...) }
 	c.duration(below("retry"), g.Retry, 0, maxRetry)
 	c.duration(below("private_for"), g.PrivateFor, 0, maxPause)
+	c.count(below("pace", "calls"), g.Pace.Calls, 0, 1000)
+	c.duration(below("pace", "per"), g.Pace.Per, 0, time.Hour)
 	s := g.Strangers
 	strangers := func(rest ...any) []any { return append(below("strangers"), rest...) }
 	c.count(strangers("per_extension"), s.PerExtension, 0, 1000)

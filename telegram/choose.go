@@ -27,7 +27,8 @@ func (a *Account) Appraise(t routing.Target) bridge.Aptitude {
 	case found && p.AccessHash != 0:
 		apt.Bond = bridge.Addressable
 	}
-	apt.Limited = a.Health() != nil || a.legs.full(a.opts.Calls.Most) || a.guard.Flooded("phone.requestCall") > 0 || apt.Bond != bridge.Met && apt.Spare == 0 ||
+	apt.Limited = a.Health() != nil || a.legs.full(a.opts.Calls.Most) || a.guard.Flooded("phone.requestCall") > 0 || a.guard.Hurried() ||
+		apt.Bond != bridge.Met && apt.Spare == 0 ||
 		apt.Bond == bridge.Unknown && a.cannotFind(t.Number)
 	return apt
 }

@@ -61,8 +61,10 @@ func reasonOf(k calls.Kind) bridge.Reason {
 		return bridge.NoDialog
 	case calls.Incompatible:
 		return bridge.OldClient
-	case calls.NotReceived, calls.Refused:
+	case calls.NotReceived:
 		return bridge.Unreachable
+	case calls.Refused:
+		return bridge.Congestion
 	case calls.NotAnswered:
 		return bridge.NoAnswer
 	case calls.Elsewhere:

@@ -54,7 +54,7 @@ func TestFailures(t *testing.T) {
 			before: func() { w.control.RefuseVersion(bob, true) }, after: func() { w.control.RefuseVersion(bob, false) }},
 		{name: "no layer in common", number: byName("bob_b"), want: bridge.OldClient, before: rpc("phone.requestCall", 406, "CALL_PROTOCOL_COMPAT_LAYER_INVALID")},
 		{name: "peer flood", number: byName("bob_b"), want: bridge.PeerFlood, before: rpc("phone.requestCall", 400, "PEER_FLOOD")},
-		{name: "cannot be alerted", number: byName("bob_b"), want: bridge.Unreachable, before: rpc("phone.requestCall", 400, "PARTICIPANT_CALL_FAILED")},
+		{name: "cannot be alerted", number: byName("bob_b"), want: bridge.Congestion, before: rpc("phone.requestCall", 400, "PARTICIPANT_CALL_FAILED")},
 		{name: "something new", number: byName("bob_b"), want: bridge.Failure, before: rpc("phone.requestCall", 400, "SOMETHING_NEW")},
 		{name: "deactivated", number: byName("bob_b"), want: bridge.NotFound, before: rpc("phone.requestCall", 400, "INPUT_USER_DEACTIVATED")},
 		{name: "no such username", number: byName("nobody_here"), want: bridge.NotFound},

@@ -76,7 +76,7 @@ func (k *known) Unwrap() []error { return []error{k.Refusal, k.rpc} }
 func refusedFor(r *guard.Refusal) bridge.Cause {
 	reason := bridge.Budget
 	switch r.Why {
-	case guard.Flood:
+	case guard.Flood, guard.Hurry:
 		reason = bridge.Flood
 	case guard.PeerFlood:
 		reason = bridge.PeerFlood

@@ -30,8 +30,25 @@ func newCallsCommand() *cobra.Command {
 --since and --until take a time (2026-11-22, "2026-11-22 15:04", RFC 3339) or how long ago (90m, 24h, 7d).`,
 		Args: cobra.NoArgs,
 	}
-	path := configFlag(c)
 	var l callList
+	complete := l.filters(c)
+	f := c.Flags()
+	f.IntVarP(&l.limit, "limit", "n", 50, "the newest so many; 0: all")
+	f.BoolVar(&l.json, "json", false, "print the records themselves, a line each")
+	f.BoolVarP(&l.follow, "follow", "f", false, "go on with the calls that end from now on")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := complete(); err != nil {
+			return err
+		}
+		return l.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
+	}
+	c.AddCommand(newUsageCommand())
+	return c
+}
+
+// filters gives a command the flags that say which calls are meant; what it returns reads them.
+func (l *callList) filters(c *cobra.Command) (complete func() error) {
+	path := configFlag(c)
 	f := c.Flags()
 	f.StringVar(&l.file, "file", "", "the file of records; default records.file of the configuration")
 	since := f.String("since", "", "only calls that came since then")
@@ -39,10 +56,7 @@ func newCallsCommand() *cobra.Command {
 	f.StringVar(&l.account, "account", "", "only calls of this Telegram account, or PBX link")
 	f.StringVar(&l.person, "person", "", "only calls with this user-id, @username, number or part of a name")
 	f.StringVar(&l.reason, "reason", "", "only calls that ended so, as BUSY")
-	f.IntVarP(&l.limit, "limit", "n", 50, "the newest so many; 0: all")
-	f.BoolVar(&l.json, "json", false, "print the records themselves, a line each")
-	f.BoolVarP(&l.follow, "follow", "f", false, "go on with the calls that end from now on")
-	c.RunE = func(c *cobra.Command, _ []string) (err error) {
+	return func() (err error) {
 		now := time.Now()
 		if l.since, err = parseMoment(*since, now); err != nil {
 			return fmt.Errorf("--since: %w", err)
@@ -50,18 +64,18 @@ func newCallsCommand() *cobra.Command {
 		if l.until, err = parseMoment(*until, now); err != nil {
 			return fmt.Errorf("--until: %w", err)
 		}
-		if l.file == "" {
-			cfg, err := config.Load(*path)
-			if err != nil {
-				return err
-			}
-			if l.file = cfg.Records.File; l.file == "" {
-				return errors.New("no records are kept: the configuration has no records.file")
-			}
+		if l.file != "" {
+			return nil
 		}
-		return l.run(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
+		cfg, err := config.Load(*path)
+		if err != nil {
+			return err
+		}
+		if l.file = cfg.Records.File; l.file == "" {
+			return errors.New("no records are kept: the configuration has no records.file")
+		}
+		return nil
 	}
-	return c
 }
 
 // parseMoment reads a time, or how long ago one was; the zero time for "".
@@ -101,21 +115,14 @@ func (l *callList) run(ctx context.Context, out, problems io.Writer) error {
 		return fmt.Errorf("--limit %d: use 0 or more", l.limit)
 	}
 	var newest []records.Line
-	bad, err := records.Read(ctx, l.file, func(r records.Line) error {
-		if !l.wants(r.Record) {
-			return nil
-		}
+	err := l.read(ctx, problems, func(r records.Line) {
 		r.Text = append([]byte(nil), r.Text...)
 		if newest = append(newest, r); l.limit > 0 && len(newest) > l.limit {
 			newest = newest[1:]
 		}
-		return nil
 	})
 	if err != nil {
 		return err
-	}
-	if bad > 0 {
-		fmt.Fprintf(problems, "%d lines are no records\n", bad)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if !l.json {
@@ -143,6 +150,20 @@ func (l *callList) run(ctx context.Context, out, problems io.Writer) error {
 		}
 		return errors.Join(show(r), table.Flush())
 	})
+}
+
+// read hands over the wanted records, oldest first. Text of a line is valid until the next.
+func (l *callList) read(ctx context.Context, problems io.Writer, each func(records.Line)) error {
+	bad, err := records.Read(ctx, l.file, func(r records.Line) error {
+		if l.wants(r.Record) {
+			each(r)
+		}
+		return nil
+	})
+	if bad > 0 {
+		fmt.Fprintf(problems, "%d lines are no records\n", bad)
+	}
+	return err
 }
 
 func (l *callList) wants(r bridge.Record) bool {

@@ -32,7 +32,7 @@ const dayConfiguration = `store:
   redis: {url: "%s"}
   key: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
   lease: ` + "5s" + `
-` + onAsterisk + `guard: {strangers: {per_day: 6, warm_up: 0, gap: 0s, declines: {count: 0}}}
+` + onAsterisk + `guard: {pace: {calls: 0}, strangers: {per_day: 6, warm_up: 0, gap: 0s, declines: {count: 0}}}
 numbers: {country: "49", national_prefix: "0"}
 routes:
   - {from: one, to: office, context: from-telegram, extension: "100"}

@@ -173,6 +173,9 @@ func TestFreeSWITCHInstallWorks(t *testing.T) {
 	if r := callOut(ctx, s, "201", "bob", stage.People["bob"].Username); !r.OK {
 		t.Errorf("the call: %+v", r)
 	}
+	clickToCall(ctx, t, s, "fs_cli", strings.NewReplacer(
+		"user/201", "sofia/internal/100@"+s.Phones["100"].Addr(), "*5000201", stage.People["bob"].Username,
+	), s.FreeSWITCH.API)
 	if err := s.Settled(ctx); err != nil {
 		t.Error(err)
 	}

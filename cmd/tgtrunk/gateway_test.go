@@ -134,6 +134,7 @@ func TestGateway(t *testing.T) {
 		t.Errorf("after a first stranger TGTRUNK_BUDGET_LEFT is %q, in the record %q", told.BudgetLeft, record.Attempts[0].Facts)
 	}
 	gatewayReach(ctx, t, s)
+	clickToCall(ctx, t, s, "asterisk", strings.NewReplacer("PJSIP/201", "PJSIP/100", "*5000201", "7001", "from-internal", "phones"), s.Asterisk.CLI)
 
 	// The second account has more strangers left, so it is tried first, until it is known to be limited.
 	s.Cloud.Control().FloodNext(second.User.ID, "phone.requestCall", 3600)

@@ -19,7 +19,7 @@ import (
 )
 
 const hostsConfiguration = `store: {redis: {url: "%s", timeout: 2s}, key: "%s", lease: 5s}
-` + onAsterisk + `guard: {strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}
+` + onAsterisk + `guard: {pace: {calls: 0}, strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}
 routes:
   - {from: company, to: office, context: from-telegram, extension: "100"}
   - {from: office, to: company}

@@ -24,7 +24,7 @@ import (
 const rowsConfiguration = `data: {{.Dir}}/data
 ` + onAsterisk + `  - name: annex
     asterisk: {url: "{{.ARI}}", username: {{.User}}, password: {file: {{.Dir}}/ari.password}, app: annex}
-guard: {strangers: {per_day: 2, warm_up: 0, gap: 0s, declines: {count: 0}}}
+guard: {pace: {calls: 0}, strangers: {per_day: 2, warm_up: 0, gap: 0s, declines: {count: 0}}}
 numbers: {country: "49", national_prefix: "0"}
 routes:
   - {from: company, to: office, context: from-telegram, extension: "100"}

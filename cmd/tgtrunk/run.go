@@ -223,5 +223,6 @@ func guardLimits(g config.Guard) *guard.Limits {
 	return &guard.Limits{
 		Retry: g.Retry, PeerFlood: s.PeerFlood, Private: g.PrivateFor, PerDay: s.PerDay, PerCaller: s.PerExtension, WarmUp: s.WarmUp, Gap: s.Gap,
 		Breaker: guard.Breaker{Declines: s.Declines.Count, Within: s.Declines.Within, Pause: s.Declines.Pause},
+		Pace:    guard.Pace{Calls: g.Pace.Calls, Per: g.Pace.Per},
 	}
 }

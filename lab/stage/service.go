@@ -44,7 +44,7 @@ log: {level: debug}
 telegram:
   listen: "127.0.0.1:0"
   server: {address: "{{.Cloud}}", public_key: {{.Dir}}/cloud.pem.pub}
-guard: {strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}   # it makes nothing but calls to strangers
+guard: {pace: {calls: 0}, strangers: {per_day: -1, gap: 0s, declines: {count: 0}}}   # it makes nothing but calls to strangers
 accounts:
 {{- range .Accounts}}
   - name: {{.Name}}

@@ -17,6 +17,7 @@ const (
 	Gap                      // the last call to a stranger was a moment ago
 	Declines                 // strangers have declined the account's calls
 	Quota                    // the calls of 24 hours that one extension may make to strangers are spent
+	Hurry                    // the account calls faster than its Pace
 	Private                  // this person takes no calls from the account (USER_PRIVACY_RESTRICTED)
 )
 
@@ -35,6 +36,8 @@ func (w Why) String() string {
 		return "declined by strangers"
 	case Quota:
 		return "extension's stranger quota spent"
+	case Hurry:
+		return "calls too fast"
 	case Private:
 		return "callee's privacy settings"
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/tgtrunk/tgtrunk/store"
 )
 
@@ -31,6 +33,7 @@ type Limits struct {
 	WarmUp    int           // days in which the budget of a new account grows to PerDay
 	Gap       time.Duration // between two calls to strangers
 	Breaker   Breaker
+	Pace      Pace
 }
 
 // Breaker stops calls to strangers when they decline. Answered calls to strangers make it forget.
@@ -38,6 +41,13 @@ type Breaker struct {
 	Declines int           // so many instant declines
 	Within   time.Duration // in so long
 	Pause    time.Duration // stop for so long
+}
+
+// Pace is how fast an account may call, whomever: Telegram bans accounts from calling that do so too intensely. Calls are
+// let go at once, one after Per/Calls comes back; a zero field turns it off.
+type Pace struct {
+	Calls int
+	Per   time.Duration
 }
 
 // InstantDecline is how soon after the first ring a declined call counts for the Breaker.
@@ -48,6 +58,7 @@ func Defaults() Limits {
 	return Limits{
 		Retry: 5 * time.Second, PeerFlood: 24 * time.Hour, Private: time.Hour, PerDay: 30, WarmUp: 14,
 		Gap: 10 * time.Second, Breaker: Breaker{Declines: 5, Within: time.Hour, Pause: 6 * time.Hour},
+		Pace: Pace{Calls: 10, Per: 30 * time.Second},
 	}
 }
 
@@ -67,7 +78,8 @@ type Options struct {
 
 // Guard protects one account. Its methods may be called from any goroutine.
 type Guard struct {
-	o Options
+	o    Options
+	pace *rate.Limiter // nil: any
 
 	mu      sync.Mutex // guards what follows
 	prefix  string     // of the account's keys; "" before Load
@@ -81,7 +93,7 @@ func New(o Options) *Guard {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Guard{o: o, floods: map[string]time.Time{}, retries: map[string]uint64{}}
+	return &Guard{o: o, pace: o.Limits.Pace.limiter(), floods: map[string]time.Time{}, retries: map[string]uint64{}}
 }
 
 // Load reads what is known of an account, whose keys begin with prefix, and notes when it was first seen.

@@ -19,8 +19,20 @@ type Callee struct {
 }
 
 // Admit lets a call go and counts it, or fails with a *Refusal. left is how many strangers may be called after it, -1
-// any number; it is valid beside a Refusal too. A gap up to Limits.Retry is waited for while ctx lives.
+// any number; it is valid beside a Refusal too. A gap and a pace up to Limits.Retry are waited for while ctx lives.
 func (g *Guard) Admit(ctx context.Context, c Callee) (left int, err error) {
+	if left, err = g.budget(ctx, c); err != nil {
+		return left, err
+	}
+	if err := g.keepPace(ctx); err != nil {
+		g.GiveBack(ctx, c)
+		return g.Left(c.By), err
+	}
+	return left, nil
+}
+
+// budget is what Admit does about strangers.
+func (g *Guard) budget(ctx context.Context, c Callee) (left int, err error) {
 	for again := true; ; again = false {
 		left, err = g.admit(ctx, c)
 		var refused *Refusal
