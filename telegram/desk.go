@@ -35,6 +35,7 @@ type desk struct {
 	account *Account
 	rules   *chat.Desk // nil: nothing is read and nothing is said
 	jobs    chan job
+	replied chan struct{} // holds a token when there is a reply to say
 	talks
 }
 
@@ -62,13 +63,19 @@ type turn struct {
 }
 
 func newDesk(a *Account, rules *chat.Desk) *desk {
-	return &desk{account: a, rules: rules, jobs: make(chan job, deskRoom), talks: talks{legs: map[int64][]*leg{}}}
+	return &desk{account: a, rules: rules, jobs: make(chan job, deskRoom), replied: make(chan struct{}, 1), talks: talks{legs: map[int64][]*leg{}}}
 }
 
 // run works the queue off until ctx ends.
 func (d *desk) run(ctx context.Context, t *turn) {
 	if d.rules == nil {
 		return
+	}
+	var look <-chan time.Time
+	if d.rules.Forwards() {
+		ticks := time.NewTicker(replyLook)
+		defer ticks.Stop()
+		look = ticks.C
 	}
 	for {
 		select {
@@ -77,6 +84,10 @@ func (d *desk) run(ctx context.Context, t *turn) {
 			return
 		case j := <-d.jobs:
 			j.run(ctx, t)
+		case <-d.replied:
+			job{do: d.sayReplies}.run(ctx, t)
+		case <-look:
+			job{do: d.sayReplies}.run(ctx, t)
 		}
 	}
 }

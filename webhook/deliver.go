@@ -103,12 +103,15 @@ func (s *Sender) try(ctx context.Context, t *turn, l *line) {
 	}
 	i, attempt := s.outbox.first(l)
 	log := s.opt.Log.With("event", i.event.ID, "call", i.event.Call, "attempt", attempt)
-	err := s.post(ctx, i.event, attempt)
+	answer, err := s.post(ctx, i.event, attempt)
 	var refused *statusError
 	switch {
 	case err == nil:
 		s.delivered.Add(1)
 		log.Debug("webhook event was taken")
+		if s.opt.Answered != nil && len(answer) > 0 {
+			s.opt.Answered(ctx, i.event, answer)
+		}
 	case ctx.Err() != nil:
 		s.outbox.later(l, 0) // nothing is known of it; the next run sends it again
 		return
@@ -163,11 +166,11 @@ func (e *statusError) Error() string {
 	return text
 }
 
-// post makes one attempt.
-func (s *Sender) post(ctx context.Context, e Event, attempt int) error {
+// post makes one attempt and returns what the receiver says.
+func (s *Sender) post(ctx context.Context, e Event, attempt int) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.opt.URL, bytes.NewReader(e.Body))
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return nil, fmt.Errorf("make request: %w", err)
 	}
 	stamp := strconv.FormatInt(time.Now().Unix(), 10)
 	h := request.Header
@@ -184,16 +187,16 @@ func (s *Sender) post(ctx context.Context, e Event, attempt int) error {
 		if errors.As(err, &whole) {
 			err = whole.Err // without the URL, which may hold a secret
 		}
-		return fmt.Errorf("ask receiver: %w", err)
+		return nil, fmt.Errorf("ask receiver: %w", err)
 	}
 	defer answer.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer))
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // an answer that breaks off is one without words
 	if answer.StatusCode >= 200 && answer.StatusCode < 300 {
-		return nil
+		return said, nil
 	}
 	refused := &statusError{code: answer.StatusCode}
 	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		refused.wait = min(time.Duration(seconds)*time.Second, maxBackOff)
 	}
-	return refused
+	return nil, refused
 }

@@ -34,6 +34,9 @@ type Options struct {
 	Queue    int           // events that may wait; default 10000
 	Log      *slog.Logger  // nil discards
 	Pace     Pace
+	// Answered takes the body of the answer by which an event was taken, up to 64 KiB; nil: it is not read. It is called
+	// before the event is forgotten, and holds up the events behind it.
+	Answered func(context.Context, Event, []byte)
 }
 
 // Pace is how fast the sender works. A zero field means its default.

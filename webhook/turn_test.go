@@ -24,17 +24,17 @@ func TestNothingIsSentAfterTheTurn(t *testing.T) {
 	ended := make(chan error, 1)
 	now := newTurn(lease, time.Minute, func(why error) { ended <- why })
 	defer now.stop()
-	if err := s.post(t.Context(), event("a", "started"), 1); !errors.Is(err, errTurnOver) {
+	if _, err := s.post(t.Context(), event("a", "started"), 1); !errors.Is(err, errTurnOver) {
 		t.Errorf("sent before there was a turn: %v", err)
 	}
 	s.turn.Store(now)
-	if err := s.post(t.Context(), event("a", "started"), 1); err != nil {
+	if _, err := s.post(t.Context(), event("a", "started"), 1); err != nil {
 		t.Fatal(err)
 	}
 	now.mu.Lock()
 	now.lease.Expires = time.Now().Add(-time.Millisecond) // and no timer has fired
 	now.mu.Unlock()
-	if err := s.post(t.Context(), event("a", "connected"), 1); !errors.Is(err, errTurnOver) {
+	if _, err := s.post(t.Context(), event("a", "connected"), 1); !errors.Is(err, errTurnOver) {
 		t.Errorf("on an open connection: %v", err)
 	}
 	i := item{"k", event("a", "ended")}

@@ -73,6 +73,7 @@ func newMessages(t *testing.T) *messages {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.came = append(m.came, n)
+		_ = json.NewEncoder(w).Encode(map[string]string{"reply": "You wrote: " + n.Message.Text})
 	}))
 	t.Cleanup(m.Close)
 	return m
@@ -135,6 +136,7 @@ func TestCallersAndMessagesWithARealPBX(t *testing.T) {
 			t.Errorf("message %d is %+v", i, m)
 		}
 	}
+	companyWrites(ctx, t, s, "You wrote: Where is my order?", "You wrote: Hello?")
 	if err := s.Settled(ctx); err != nil {
 		t.Error(err)
 	}

@@ -28,13 +28,15 @@ type reports struct {
 	mask   bool
 	log    *slog.Logger
 
+	accounts map[string]replier // by name; as know says
+
 	messages int           // events that may wait while messages are still queued
 	full     atomic.Bool   // messages are given up just now
 	dropped  atomic.Uint64 // messages that were given up
 }
 
 func openReports(cfg *config.Config, keep store.Store, log *slog.Logger) (r *reports, err error) {
-	r = &reports{mask: cfg.Records.Mask, log: log}
+	r = &reports{mask: cfg.Records.Mask, log: log, accounts: map[string]replier{}}
 	if f := cfg.Records; f.File != "" {
 		r.file, err = records.Open(records.Options{
 			Path: f.File, Mask: f.Mask, NoSync: f.Sync == config.SyncNever, MaxSize: int64(f.MaxMB) << 20, Keep: f.Keep, Log: log,
@@ -47,6 +49,7 @@ func openReports(cfg *config.Config, keep store.Store, log *slog.Logger) (r *rep
 		r.events, r.messages = h.Events, (h.Queue+1)/2
 		r.hook, err = webhook.New(webhook.Options{
 			URL: h.URL, Secret: h.Secret.Reveal(), Store: keep, Timeout: h.Timeout, RetryFor: h.RetryFor, Queue: h.Queue, Log: log,
+			Answered: r.answered,
 		})
 		if err != nil {
 			return nil, err

@@ -78,7 +78,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	if err != nil {
 		return err
 	}
-
+	reports.know(trunks)
 	figures, err := openMetrics(cfg.Metrics.Listen, trunks, reports, log)
 	if err != nil {
 		return err

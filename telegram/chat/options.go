@@ -280,3 +280,6 @@ func checkLimits(l Limits, refuse func(string, ...any)) {
 
 // Digits reports which ways digits go.
 func (d *Desk) Digits() Digits { return d.o.Digits }
+
+// Forwards reports whether messages are handed on; no Desk hands none on.
+func (d *Desk) Forwards() bool { return d != nil && d.o.Unmatched.Forward }
