@@ -281,7 +281,7 @@ func TestTimeoutOfTheCall(t *testing.T) {
 		Rule{From: "pbx", Targets: []RuleTarget{{Trunk: "sales", Timeout: time.Minute}}},
 		Rule{From: "sales", Targets: []RuleTarget{in}},
 	)
-	for value, want := range map[string]time.Duration{"20": 20 * time.Second, "": time.Minute, "0": time.Minute, "-1": time.Minute, "x": time.Minute, "601": time.Minute, "99999999999999999999": time.Minute, "9223372037": time.Minute} {
+	for value, want := range map[string]time.Duration{"20": 20 * time.Second, "": time.Minute, "0": time.Minute, "-1": time.Minute, "x": time.Minute, "601": time.Minute, "99999999999999999999": time.Minute, "9223372037": time.Minute, "18446744074": time.Minute} {
 		plan, err := tab.Route(Request{Trunk: "pbx", Dialled: "durov", Variables: map[string]string{VarTimeout: value}})
 		if err != nil || plan.Targets[0].Timeout != want {
 			t.Errorf("%q: %v, %v", value, plan.Targets[0].Timeout, err)
