@@ -221,20 +221,6 @@ func TestG711AndL16AreRecoded(t *testing.T) {
 	}
 }
 
-func TestProfileNames(t *testing.T) {
-	for _, p := range []Profile{Auto, Lean, Robust} {
-		if got, err := ParseProfile(p.String()); got != p || err != nil {
-			t.Errorf("%s parses as %s: %v", p, got, err)
-		}
-	}
-	if p, err := ParseProfile(""); p != Auto || err != nil {
-		t.Errorf("no name: %s, %v", p, err)
-	}
-	if _, err := ParseProfile("loud"); err == nil {
-		t.Error("unknown name: no error")
-	}
-}
-
 func TestHistogram(t *testing.T) {
 	var h histogram
 	if s := h.summary(); s != (Latency{}) {
