@@ -205,7 +205,7 @@ func (in *inbound) release(ctx context.Context) error {
 		return nil
 	}
 	in.hush(ctx)
-	status := statusOf(in.ended.Cause.Reason)
+	status := pbx.StatusOf(in.ended.Cause.Reason)
 	if in.answered {
 		status = "ANSWER"
 	}
