@@ -41,3 +41,25 @@ func TestFactsReachTheDialplan(t *testing.T) {
 		})
 	}
 }
+
+// What the dialplan could not be told, or a caller who could not be given back to it, is in the log.
+func TestLostFarewellIsLogged(t *testing.T) {
+	for begins, says := range map[string]string{
+		"POST /channels/caller-1/variables": "cannot tell the dialplan how the call has ended",
+		"POST /channels/caller-1/continue":  "cannot give the caller back to the dialplan",
+	} {
+		t.Run(begins, func(t *testing.T) {
+			b := startBench(t)
+			leg := b.arrive(t, "caller-1").Leg
+			b.refuse(begins, http.StatusInternalServerError, `{"message":"try later"}`)
+			leg.Hangup(bridge.CauseOf(bridge.Busy))
+			ended(t, leg, bridge.Busy)
+			if log := b.log.String(); !strings.Contains(log, says) || !strings.Contains(log, "try later") {
+				t.Error("the log does not say so")
+			}
+			if n := len(b.asked("DELETE /channels/caller-1")); n != 1 == strings.HasSuffix(begins, "continue") {
+				t.Errorf("%d times hung up", n)
+			}
+		})
+	}
+}

@@ -6,21 +6,6 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge"
 )
 
-// statusOf says a reason with the words of Asterisk's DIALSTATUS, for dialplans that know those already.
-func statusOf(r bridge.Reason) string {
-	switch r {
-	case bridge.Busy, bridge.Declined, bridge.Elsewhere, bridge.Occupied:
-		return "BUSY"
-	case bridge.NoAnswer:
-		return "NOANSWER"
-	case bridge.Cancelled, bridge.Normal:
-		return "CANCEL"
-	case bridge.Flood, bridge.PeerFlood, bridge.Budget, bridge.Congestion:
-		return "CONGESTION"
-	}
-	return "CHANUNAVAIL"
-}
-
 // causeVariables are what the dialplan is told of the end of a call.
 func causeVariables(status string, c bridge.Cause) map[string]string {
 	return map[string]string{

@@ -205,27 +205,23 @@ func (in *inbound) release(ctx context.Context) error {
 		return nil
 	}
 	in.hush(ctx)
-	status := statusOf(in.ended.Cause.Reason)
+	status := pbx.StatusOf(in.ended.Cause.Reason)
 	if in.answered {
 		status = "ANSWER"
 	}
-	var errs []error
 	variables := causeVariables(status, in.ended.Cause)
 	maps.Copy(variables, in.facts)
-	if err := in.link.rest.setVariables(ctx, id, variables); err != nil {
-		errs = append(errs, err)
+	if err := in.link.rest.setVariables(ctx, id, variables); err != nil && !isNotFound(err) {
+		in.log.Warn("cannot tell the dialplan how the call has ended", "error", err)
 	}
 	if !in.answered && in.goesOn(ctx, id) {
 		err := in.link.rest.leave(ctx, id)
 		if err == nil || isNotFound(err) {
 			return nil
 		}
-		errs = append(errs, err)
+		in.log.Warn("cannot give the caller back to the dialplan, hanging up", "error", err)
 	}
-	if err := in.link.rest.hangup(ctx, id, in.ended.Cause.Q850); err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	return nil
+	return in.link.rest.hangup(ctx, id, in.ended.Cause.Q850)
 }
 
 // goesOn asks whether the dialplan has a priority behind the one that called us. When in doubt it has.

@@ -223,7 +223,7 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 // turnAway sends a caller's channel that has no leg on in the dialplan.
 func (l *Link) turnAway(ctx context.Context, id string, reason bridge.Reason) {
 	cause := bridge.CauseOf(reason)
-	err := l.rest.setVariables(ctx, id, causeVariables(statusOf(reason), cause))
+	err := l.rest.setVariables(ctx, id, causeVariables(pbx.StatusOf(reason), cause))
 	if leaveErr := l.rest.leave(ctx, id); leaveErr != nil {
 		err = errors.Join(err, leaveErr, l.rest.hangup(ctx, id, cause.Q850))
 	}

@@ -63,17 +63,18 @@ func CauseOf(r Reason) Cause {
 	return Cause{Q850: code, Reason: r}
 }
 
-// CauseFromQ850 returns the cause for what a PBX says of a channel that ended before it was answered.
+// CauseFromQ850 returns the cause for what a PBX says of a channel that ended before it was answered. A code means the
+// same whichever PBX says it, by number or by name.
 func CauseFromQ850(code Q850) Cause {
 	c := Cause{Q850: code, Reason: Failure}
 	switch code {
 	case 0, 16, 31:
 		c = Cause{Q850: 16, Reason: Normal}
-	case 1, 2, 3, 22:
+	case 1, 2, 3, 22, 23, 25, 66:
 		c.Reason = NoRoute
 	case 17:
 		c.Reason = Busy
-	case 18, 20:
+	case 18, 20, 27, 102:
 		c.Reason = Unreachable
 	case 19:
 		c.Reason = NoAnswer
@@ -83,9 +84,9 @@ func CauseFromQ850(code Q850) Cause {
 		c.Reason = Elsewhere
 	case 28:
 		c.Reason = BadNumber
-	case 34, 42:
+	case 34, 42, 44, 45:
 		c.Reason = Congestion
-	case 58, 65, 88:
+	case 57, 58, 65, 88:
 		c.Reason = MediaFailed
 	}
 	return c

@@ -31,6 +31,7 @@ func TestCauseFromQ850(t *testing.T) {
 	for code, want := range map[Q850]Reason{
 		0: Normal, 16: Normal, 31: Normal, 1: NoRoute, 3: NoRoute, 17: Busy, 18: Unreachable, 20: Unreachable, 19: NoAnswer, 21: Declined,
 		26: Elsewhere, 28: BadNumber, 34: Congestion, 42: Congestion, 58: MediaFailed, 127: Failure, 41: Failure,
+		27: Unreachable, 102: Unreachable, 44: Congestion, 57: MediaFailed, 23: NoRoute, 25: NoRoute, 66: NoRoute, 45: Congestion,
 	} {
 		if c := CauseFromQ850(code); c.Reason != want || c.Q850 == 0 {
 			t.Errorf("%d became %v", code, c)

@@ -360,6 +360,9 @@ func (m *machine) end(cause Cause) {
 	if m.over {
 		return
 	}
+	if cause.Reason == "" {
+		cause = CauseOf(Failure) // a leg that is hung up without a reason would count as one that is not
+	}
 	m.over, m.cause = true, cause
 	for t := range teardownTimer {
 		m.disarm(t)

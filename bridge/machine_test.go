@@ -96,6 +96,8 @@ func TestMachine(t *testing.T) {
 			upSays + "hangup offering NORMAL, hangup dialled NORMAL, disconnect, finish"},
 		"shut down while ringing": {[]in{to(extension), from(dialled, Ringing{}), order(Congestion), endedBy(dialled, Congestion), endedBy(offering, Congestion)},
 			"dial 0, ring, hangup offering CONGESTION, hangup dialled CONGESTION, finish"},
+		"ended without a reason, and a leg sticks": {after(up, in{outside, stopped{}}, endedBy(offering, Normal), passed(teardownTimer)),
+			upSays + "hangup offering FAILURE, hangup dialled FAILURE, disconnect, abandon dialled, finish"},
 		"the trunk fails while up": {after(up, endedBy(dialled, AccountDown), endedBy(offering, AccountDown)),
 			upSays + "hangup offering ACCOUNT_DOWN, disconnect, finish"},
 
@@ -309,12 +311,12 @@ func FuzzMachine(f *testing.F) {
 }
 
 func machineAlphabet() []in {
-	out := []in{order(Normal), order(Congestion)}
+	out := []in{order(Normal), order(Congestion), {outside, stopped{}}}
 	for t := range timers {
 		out = append(out, passed(t))
 	}
 	for _, s := range []side{offering, dialled} {
-		for _, e := range []Event{Reached{}, Ringing{}, Answered{}, Media{flowA}, Media{}, Digit{'1'}, Held{true}, Held{false}, Identified{}} {
+		for _, e := range []Event{Reached{}, Ringing{}, Answered{}, Media{flowA}, Media{}, Digit{'1'}, Held{true}, Held{false}, Identified{}, Facts{}} {
 			out = append(out, from(s, e))
 		}
 		for _, r := range []Reason{Normal, Busy, Flood, Cancelled, AccountDown, ""} {

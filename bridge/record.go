@@ -29,7 +29,7 @@ type Record struct {
 	Times    Times           `json:"times"`
 	Reason   Reason          `json:"reason"` // why the call ended
 	Q850     Q850            `json:"q850"`
-	Error    string          `json:"error,omitempty"` // why there was no route
+	Error    string          `json:"error,omitempty"` // why there was no route, or what failed
 }
 
 // LegRecord is what remains of one leg.

@@ -186,21 +186,6 @@ func (f farewell) response() string {
 	return "sip:" + strconv.Itoa(f.sip)
 }
 
-// statusOf says a reason with the words of Asterisk's DIALSTATUS: the same variable means the same behind either PBX.
-func statusOf(r bridge.Reason) string {
-	switch r {
-	case bridge.Busy, bridge.Declined, bridge.Elsewhere, bridge.Occupied:
-		return "BUSY"
-	case bridge.NoAnswer:
-		return "NOANSWER"
-	case bridge.Cancelled, bridge.Normal:
-		return "CANCEL"
-	case bridge.Flood, bridge.PeerFlood, bridge.Budget, bridge.Congestion:
-		return "CONGESTION"
-	}
-	return "CHANUNAVAIL"
-}
-
 // causeVariables are what the dialplan is told of the end of a call, and the header that goes with a refusal. Those that
 // have no value are emptied: they may be of an attempt before, on the same channel.
 func causeVariables(status string, c bridge.Cause) map[string]string {

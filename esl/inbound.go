@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
@@ -266,7 +267,7 @@ func (in *inbound) release(ctx context.Context) error {
 	if sentOn {
 		return in.link.setFree(ctx, id)
 	}
-	status := statusOf(in.ended.Cause.Reason)
+	status := pbx.StatusOf(in.ended.Cause.Reason)
 	if in.answered {
 		status = "ANSWER"
 	}

@@ -256,7 +256,7 @@ func (l *Link) turnAway(ctx context.Context, e event, reason bridge.Reason) {
 	cause := bridge.CauseOf(reason)
 	entry := l.entries.take(e.id)
 	defer entry.close()
-	err := l.letGo(ctx, e.id, departure{variables: causeVariables(statusOf(reason), cause), farewell: farewellOf(cause),
+	err := l.letGo(ctx, e.id, departure{variables: causeVariables(pbx.StatusOf(reason), cause), farewell: farewellOf(cause),
 		onward: !e.answered(), entry: entry != nil, failed: e.variable(varFailed)})
 	if err != nil {
 		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", e.id, "error", err)

@@ -74,7 +74,7 @@ func parseAnswer(sdp string, f media.Format) (answer, error) {
 		case kind == "m" && section == 0 && strings.HasPrefix(value, "audio "):
 			section = 1
 			fields := strings.Fields(value)
-			if len(fields) < 4 || !strings.HasPrefix(fields[2], "RTP/AVP") || fields[2] != "RTP/AVP" {
+			if len(fields) < 4 || fields[2] != "RTP/AVP" {
 				return a, fmt.Errorf("answer %q: want plain RTP/AVP", value)
 			}
 			port, payloads = fields[1], strings.Join(fields[3:], " ")

@@ -2,6 +2,7 @@ package media
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +122,42 @@ func TestPassthroughKeepsOrderAndJoinsSources(t *testing.T) {
 	})
 }
 
+// TestPassthroughNumbersNothingTwice: packets without audio that come twice, or late, take no number from those with audio.
+func TestPassthroughNumbersNothingTwice(t *testing.T) {
+	for name, test := range map[string]struct {
+		arrive []int // numbers; negative: of a packet without audio
+		want   []int // what the packets with audio become
+	}{
+		"twice":               {[]int{1, -2, -2, -2, 3, 4}, []int{1, 2, 3}},
+		"late":                {[]int{1, 3, -2, 4, 5}, []int{1, 3, 4, 5}},
+		"before its time":     {[]int{1, -3, 2, 4}, []int{1, 2, 4}},
+		"lost before padding": {[]int{1, -3, 4}, []int{1, 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := &deskFlow{format: opusFormat}, &deskFlow{format: opusFormat}
+			c, err := Connect(a, b, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Stop()
+			for _, n := range test.arrive {
+				if n < 0 {
+					a.hear(uint16(-n), 0, nil)
+				} else {
+					a.hear(uint16(n), uint32(n)*960, celtPacket(byte(n)))
+				}
+			}
+			var got []int
+			for _, p := range b.packets() {
+				got = append(got, 1+int(int16(p.Sequence-b.packets()[0].Sequence)))
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("numbered %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 func TestPassthroughStops(t *testing.T) {
 	a, b := &deskFlow{format: opusFormat}, &deskFlow{format: opusFormat}
 	c, err := Connect(a, b, Options{})
@@ -181,20 +218,6 @@ func TestG711AndL16AreRecoded(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestProfileNames(t *testing.T) {
-	for _, p := range []Profile{Auto, Lean, Robust} {
-		if got, err := ParseProfile(p.String()); got != p || err != nil {
-			t.Errorf("%s parses as %s: %v", p, got, err)
-		}
-	}
-	if p, err := ParseProfile(""); p != Auto || err != nil {
-		t.Errorf("no name: %s, %v", p, err)
-	}
-	if _, err := ParseProfile("loud"); err == nil {
-		t.Error("unknown name: no error")
 	}
 }
 

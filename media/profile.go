@@ -1,7 +1,5 @@
 package media
 
-import "fmt"
-
 // Profile says how audio is encoded into Opus.
 type Profile uint8
 
@@ -12,7 +10,7 @@ const (
 	Robust                // SILK with in-band redundancy (FEC) for 10 % loss
 )
 
-// String returns the profile's name in configuration and logs.
+// String returns the profile's name in logs.
 func (p Profile) String() string {
 	switch p {
 	case Auto:
@@ -23,19 +21,6 @@ func (p Profile) String() string {
 		return "robust"
 	}
 	return "unknown"
-}
-
-// ParseProfile is the inverse of String; "" is Auto.
-func ParseProfile(s string) (Profile, error) {
-	switch s {
-	case "", "auto":
-		return Auto, nil
-	case "lean":
-		return Lean, nil
-	case "robust":
-		return Robust, nil
-	}
-	return Auto, fmt.Errorf("parse profile %q: want auto, lean or robust", s)
 }
 
 // encoderSettings is what a profile means to libopus.

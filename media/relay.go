@@ -69,7 +69,6 @@ func (r *relay) WriteAudio(p *Packet) {
 	}
 	if len(p.Payload) == 0 {
 		r.line.skip(p.Sequence)
-		r.shift--
 		return
 	}
 	length := r.length(p.Payload)
@@ -81,8 +80,8 @@ func (r *relay) WriteAudio(p *Packet) {
 	if !ok && at.standing != late { // the far end has a buffer in which a late packet may still find its place
 		return
 	}
-	if at.standing == jumped {
-		r.shift = r.last + 1 - p.Sequence
+	if ok {
+		r.shift = r.last + 1 + uint16(at.lost) - p.Sequence
 	}
 	r.pkt = Packet{
 		Sequence:  p.Sequence + r.shift,

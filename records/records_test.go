@@ -105,8 +105,8 @@ func TestLinesAreAppended(t *testing.T) {
 	}
 	ids, bad := calls(t, path)
 	slices.Sort(ids)
-	if len(slices.Compact(ids)) != 100 || bad != 0 {
-		t.Errorf("%d different records, %d lines are none", len(ids), bad)
+	if different := slices.Compact(slices.Clone(ids)); len(ids) != 100 || len(different) != 100 || bad != 0 {
+		t.Errorf("%d records, %d different ones, %d lines are none", len(ids), len(different), bad)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o007 != 0 {
@@ -231,6 +231,47 @@ func TestFullDiskLosesNothingThatFitsInMemory(t *testing.T) {
 	}
 	if l.count("cannot be written") != 1 {
 		t.Errorf("said more than once: %s", l.text.String())
+	}
+}
+
+// slowDisk takes nothing until goes is closed.
+type slowDisk struct {
+	*os.File
+	asked chan<- struct{}
+	goes  <-chan struct{}
+}
+
+func (s slowDisk) Write(b []byte) (int, error) {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	<-s.goes
+	return s.File.Write(b)
+}
+
+// A record that is just being written is not given up: it would be counted as lost, and stand in the file.
+func TestWhatIsBeingWrittenIsNotGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "calls.jsonl")
+	asked, goes := make(chan struct{}, 1), make(chan struct{})
+	w, l, stop := start(t, Options{Path: path, Waiting: 2, open: func(path string) (file, error) {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+		return slowDisk{f, asked, goes}, err
+	}})
+	w.Write(record("a"))
+	<-asked
+	for _, call := range []string{"b", "c", "d"} {
+		w.Write(record(call))
+	}
+	if w.Lost() != 2 || w.Waiting() != 2 || l.count("call=b") != 1 || l.count("call=c") != 1 {
+		t.Errorf("%d lost, %d waiting: %s", w.Lost(), w.Waiting(), l.text.String())
+	}
+	close(goes)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if ids, bad := calls(t, path); !slices.Equal(ids, []string{"a", "d"}) || bad != 0 {
+		t.Errorf("%v, %d bad", ids, bad)
 	}
 }
 

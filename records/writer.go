@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,7 @@ type Writer struct {
 
 	mu      sync.Mutex
 	waiting []line // guarded by mu
+	writing int    // how many of the first are just being written; guarded by mu
 	number  uint64 // of the last line; guarded by mu
 
 	// ——— Run's
@@ -92,7 +94,8 @@ func openFile(path string) (file, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o640)
 }
 
-// Write hands a record over. It does not block. When too many wait for a disk that takes none, the oldest is given up.
+// Write hands a record over. It does not block. When too many wait for a disk that takes none, the oldest that is not
+// just being written is given up.
 func (w *Writer) Write(r bridge.Record) {
 	if w.opt.Mask {
 		r = r.Masked()
@@ -105,14 +108,14 @@ func (w *Writer) Write(r bridge.Record) {
 	w.mu.Lock()
 	w.number++
 	w.waiting = append(w.waiting, line{w.number, r.Call, append(text, '\n')})
-	var oldest *line
+	var oldest []line
 	if len(w.waiting) > w.opt.Waiting {
-		oldest = &w.waiting[0]
-		w.waiting = w.waiting[1:]
+		oldest = append(oldest, w.waiting[w.writing])
+		w.waiting = slices.Delete(w.waiting, w.writing, w.writing+1)
 	}
 	w.mu.Unlock()
-	if oldest != nil {
-		w.giveUp(*oldest, errors.New("too many wait to be written"))
+	for _, l := range oldest {
+		w.giveUp(l, errors.New("too many wait to be written"))
 	}
 	w.poke()
 }
@@ -193,6 +196,7 @@ func (w *Writer) flush() bool {
 			return true
 		}
 		if err := w.append(text); err != nil {
+			w.written(0)
 			if !w.broken {
 				w.broken = true
 				w.opt.Log.Error("call records cannot be written, they wait", "file", w.opt.Path, "waiting", w.Waiting(), "error", err)
@@ -207,7 +211,7 @@ func (w *Writer) flush() bool {
 	}
 }
 
-// batch copies the first lines that wait, and says which is the last of them.
+// batch copies the first lines that wait, which stay until written is called, and says which is the last of them.
 func (w *Writer) batch() (last uint64, text []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -216,14 +220,16 @@ func (w *Writer) batch() (last uint64, text []byte) {
 			break
 		}
 		last, text = l.number, append(text, l.text...)
+		w.writing++
 	}
 	return last, text
 }
 
-// written takes lines off the queue; some may have been given up meanwhile.
+// written takes lines up to that number off the queue; 0: none of the batch could be written.
 func (w *Writer) written(last uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.writing = 0
 	for len(w.waiting) > 0 && w.waiting[0].number <= last {
 		w.waiting = w.waiting[1:]
 	}

@@ -129,10 +129,11 @@ func (n names) show(p Party) shownName {
 				complete = complete && value != ""
 				b.WriteString(value)
 			})
-		if text := sanitize(b.String(), n.Length, n.Length*utf8.UTFMax); complete && text != "" {
-			if n.Charset == CharsetASCII {
-				text = ascii(text)
-			}
+		text := b.String()
+		if n.Charset == CharsetASCII {
+			text = ascii(text) // before the cut: one character may become several
+		}
+		if text = sanitize(text, n.Length, n.Length*utf8.UTFMax); complete && text != "" {
 			return shownName{text, template}
 		}
 	}

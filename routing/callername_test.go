@@ -79,6 +79,7 @@ func TestNameTemplates(t *testing.T) {
 		{NameRules{Templates: []string{"{last}"}, Emoji: EmojiStrip}, Party{Last: "a" + family + "b"}, shownName{"ab", "{last}"}},
 		{NameRules{Length: 4}, anna, shownName{"Anna", "{name}"}},
 		{NameRules{Length: 5}, anna, shownName{"Anna", "{name}"}},
+		{NameRules{Templates: []string{"Ж {name}"}, Charset: CharsetASCII, Length: 6}, anna, shownName{"Zh Ann", "Ж {name}"}},
 		{NameRules{Length: 3}, Party{Name: "ab" + family}, shownName{"ab", "{name}"}},
 	} {
 		n, err := newNames(test.rules)

@@ -252,7 +252,7 @@ func (t *Table) variables(r rule, rt RuleTarget, q Request, caller Party) map[st
 // as none.
 func setSeconds(limit *time.Duration, q Request, name string, most time.Duration) {
 	s, err := strconv.Atoi(q.Variables[name])
-	if d := time.Duration(s) * time.Second; err == nil && d > 0 && d <= most {
-		*limit = d
+	if err == nil && s > 0 && s <= int(most/time.Second) {
+		*limit = time.Duration(s) * time.Second
 	}
 }

@@ -33,6 +33,11 @@ func (s *Sender) deliver(ctx context.Context, t *turn) {
 		}
 	}
 	for ctx.Err() == nil {
+		if s.outbox.gone.Load() {
+			sending.Wait()
+			s.discardAll(ctx)
+			return
+		}
 		lines, wait := s.outbox.due(cap(slots) - len(slots))
 		for _, l := range lines {
 			slots <- struct{}{}
@@ -51,10 +56,6 @@ func (s *Sender) deliver(ctx context.Context, t *turn) {
 			s.lookAround(ctx)
 		}
 		next.Stop()
-		if s.outbox.gone.Load() {
-			sending.Wait()
-			s.discardAll(ctx)
-		}
 	}
 }
 
@@ -81,11 +82,15 @@ func (s *Sender) discardAll(ctx context.Context) {
 	}
 }
 
-// discard empties the queue: nobody wants what is in it.
+// discard empties the queue, as far as it comes before ctx ends: nobody wants what is in it.
 func (s *Sender) discard(ctx context.Context) {
 	s.lookAround(ctx)
 	keys := s.outbox.keys()
-	for _, key := range keys {
+	for n, key := range keys {
+		if ctx.Err() != nil {
+			keys = keys[:n] // each may take its time; the next start goes on
+			break
+		}
 		if err := s.forget(ctx, key); err != nil {
 			s.opt.Log.Warn("a webhook event that nobody wants stays in the store", "error", err)
 		}
@@ -194,9 +199,17 @@ func (s *Sender) post(ctx context.Context, e Event, attempt int) ([]byte, error)
 	if answer.StatusCode >= 200 && answer.StatusCode < 300 {
 		return said, nil
 	}
-	refused := &statusError{code: answer.StatusCode}
-	if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		refused.wait = min(time.Duration(seconds)*time.Second, maxBackOff)
+	return nil, &statusError{answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"), time.Now())}
+}
+
+// retryAfter reads the header of that name, seconds or a date (RFC 9110 §10.2.3): how long to wait, at most maxBackOff; 0
+// where it says nothing.
+func retryAfter(text string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(min(max(seconds, 0), int(maxBackOff/time.Second))) * time.Second
 	}
-	return nil, refused
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(at.Sub(now), 0), maxBackOff)
+	}
+	return 0
 }

@@ -1,11 +1,14 @@
 package webhook
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/tgtrunk/tgtrunk/store"
 )
 
 func TestEventsAreTaken(t *testing.T) {
@@ -92,6 +95,71 @@ func TestGoneStopsEverything(t *testing.T) {
 	}
 }
 
+// turnOf gives a sender that does not run the turn to send.
+func turnOf(t *testing.T, s *Sender) *turn {
+	now := newTurn(store.Lease{Expires: time.Now().Add(time.Hour)}, time.Minute, func(error) {})
+	t.Cleanup(now.stop)
+	t.Cleanup(s.client.CloseIdleConnections)
+	s.turn.Store(now)
+	return now
+}
+
+// A receiver that wanted no more is not asked in a later turn either: what others have queued is discarded.
+func TestGoneLastsOverTurns(t *testing.T) {
+	r := newReceiver(t, nil)
+	s, err := New(Options{URL: r.URL, Secret: secret, Store: openStore(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.add(event("a", "ended"))
+	if err := s.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.outbox.gone.Store(true)
+	ctx, end := context.WithCancel(t.Context())
+	now, ended := turnOf(t, s), make(chan struct{})
+	go func() { defer close(ended); s.deliver(ctx, now) }()
+	eventually(t, "the event has left the queue", func() bool { return s.Stats().Waiting == 0 })
+	end()
+	<-ended
+	if r.asked("a.ended") != 0 || s.Stats().Dropped != 1 {
+		t.Errorf("asked %d times: %+v", r.asked("a.ended"), s.Stats())
+	}
+}
+
+// endingStore deletes nothing, and lets the service end meanwhile.
+type endingStore struct {
+	store.Store
+	end   context.CancelFunc
+	tried int
+}
+
+func (e *endingStore) Delete(context.Context, string) error {
+	e.tried++
+	e.end()
+	return store.ErrAway
+}
+
+// A store that is away does not hold up the end of the service for every event that nobody wants.
+func TestDiscardingEndsWithTheService(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	keep := &endingStore{Store: openStore(t), end: end}
+	s, err := New(Options{URL: "http://127.0.0.1:1", Secret: secret, Store: keep})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		s.add(event(fmt.Sprint(n), "ended"))
+	}
+	if err := s.save(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.discard(ctx)
+	if keep.tried != 1 || s.Stats().Waiting != 4 {
+		t.Errorf("%d were tried: %+v", keep.tried, s.Stats())
+	}
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	target := newReceiver(t, nil)
 	r := newReceiver(t, func(w http.ResponseWriter, q *http.Request, _ string, times int) {
@@ -139,6 +207,22 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	r.wait(1)
 	if took := time.Since(began); took < 950*time.Millisecond {
 		t.Errorf("again after %v", took)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"": 0, "soon": 0, "0": 0, "-1": 0, "120": 2 * time.Minute, "86400": time.Hour,
+		"18446744074":                   time.Hour, // in nanoseconds just above what 64 bits hold
+		"9223372037":                    time.Hour,
+		"Sun, 22 Nov 2026 09:32:00 GMT": 2 * time.Minute,
+		"Sun, 22 Nov 2026 09:29:00 GMT": 0,
+		"Tue, 24 Nov 2026 09:32:00 GMT": time.Hour,
+	} {
+		if got := retryAfter(text, now); got != want {
+			t.Errorf("Retry-After: %s is %v, want %v", text, got, want)
+		}
 	}
 }
 

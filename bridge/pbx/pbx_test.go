@@ -31,6 +31,24 @@ func TestOutboxKeepsRoom(t *testing.T) {
 	}
 }
 
+// TestOutboxKeepsTheEnd: whatever a call does not read, the end of the leg is not among what it loses.
+func TestOutboxKeepsTheEnd(t *testing.T) {
+	for _, e := range []bridge.Event{bridge.Identified{}, bridge.Facts{}, bridge.Media{}, bridge.Held{}} {
+		out := pbx.NewOutbox()
+		for range 2 * pbx.OutboxSize {
+			out.Put(e)
+		}
+		out.End(bridge.Ended{Cause: bridge.CauseOf(bridge.Busy)})
+		var last bridge.Event
+		for next := range out.Events() {
+			last = next
+		}
+		if end, ok := last.(bridge.Ended); !ok || end.Cause.Reason != bridge.Busy {
+			t.Errorf("after many a %T the last event is %T", e, last)
+		}
+	}
+}
+
 // TestRegistry: a leg that is gone owns nothing, and a closed registry takes none.
 func TestRegistry(t *testing.T) {
 	var r pbx.Registry[*int]

@@ -46,11 +46,11 @@ const (
 	// OutboxSize is how many events wait for the owner of a call.
 	OutboxSize = 64
 
-	outboxReserved = 8 // of these: room for the events that come at most once: Ringing, Answered, Media, Ended
+	outboxReserved = 8 // of these: room for the events that come once or seldom; the last of it for Ended
 )
 
 // Outbox is the events of a leg. The owner of the call keeps reading; should it not, repeatable events are dropped, and
-// nothing ever blocks.
+// nothing ever blocks. One goroutine puts in.
 type Outbox struct{ events chan bridge.Event }
 
 // NewOutbox makes an empty Outbox.
@@ -61,11 +61,15 @@ func (o Outbox) Events() <-chan bridge.Event { return o.events }
 
 // Put delivers an event; it reports false when it had to be dropped.
 func (o Outbox) Put(e bridge.Event) bool {
+	room := OutboxSize - 1
 	switch e.(type) {
-	case bridge.Digit, bridge.Held:
-		if len(o.events) >= OutboxSize-outboxReserved {
-			return false
-		}
+	case bridge.Digit, bridge.Held, bridge.Identified:
+		room = OutboxSize - outboxReserved
+	case bridge.Ended:
+		room = OutboxSize
+	}
+	if len(o.events) >= room {
+		return false
 	}
 	select {
 	case o.events <- e:

@@ -157,7 +157,7 @@ func (t *Trunk) leg(target routing.Target) *Leg {
 	return l
 }
 
-// Leg is a scripted bridge.Leg with all extras.
+// Leg is a scripted bridge.Leg that is a ToneSender, an Introducer and a Holder as well.
 type Leg struct {
 	Target routing.Target // of a dialled leg
 	Flow   *Flow          // for the test's Media event

@@ -86,7 +86,9 @@ func (m *Memory) remember(ctx context.Context, link string, p routing.Presented)
 			return fmt.Errorf("remember number: %w", err)
 		}
 		now := m.o.Now()
-		if slices.ContainsFunc(known, func(r record) bool { return r.presented() == p && now.Sub(r.At) < renewAfter }) {
+		// Of those who were shown by the same text the last one counts, so it must be this one.
+		last := slices.IndexFunc(known, func(r record) bool { return strings.EqualFold(r.Number, p.Number) })
+		if last >= 0 && known[last].presented() == p && now.Sub(known[last].At) < renewAfter {
 			return nil
 		}
 		known = slices.DeleteFunc(known, func(r record) bool { return r.UserID == p.UserID })

@@ -96,6 +96,22 @@ func TestTheLastShownComesFirst(t *testing.T) {
 	}
 }
 
+// A username that goes from one user to another and back, all on one day, is the one's who was shown by it last.
+func TestTheLastOfOneTextComesFirst(t *testing.T) {
+	now := time.Now()
+	m := New(Options{Store: opened(t), Now: func() time.Time { return now }})
+	anna := routing.Presented{Number: "support", Kind: routing.Username, UserID: 7000001, Username: "support"}
+	boris := anna
+	boris.UserID = 7000002
+	for _, p := range []routing.Presented{anna, boris, anna} {
+		now = now.Add(time.Hour)
+		m.Remember(t.Context(), "office", p)
+	}
+	if got := m.Recall(t.Context(), "office", "support"); len(got) != 2 || got[0] != anna {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestWritesOncePerDay(t *testing.T) {
 	now := time.Now()
 	s := &counted{Store: opened(t)}
