@@ -46,3 +46,15 @@ func newRootCommand() *cobra.Command {
 	)
 	return root
 }
+
+// newGroup makes a command that only has others below it refuse what it does not know: by itself it would print its help, and
+// "tgtrunk config chekc && systemctl restart tgtrunk" would go on.
+func newGroup(c *cobra.Command) *cobra.Command {
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q for %q: see %s --help", args[0], c.CommandPath(), c.CommandPath())
+		}
+		return c.Help()
+	}
+	return c
+}

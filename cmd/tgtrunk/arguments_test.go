@@ -1,0 +1,43 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// What is misspelt is an error, in scripts too: help and an exit status of 0 would be taken for success.
+func TestMisspeltArgumentsAreErrors(t *testing.T) {
+	for line, want := range map[string]string{
+		"bogus":               `unknown command "bogus"`,
+		"config chekc":        `unknown command "chekc" for "tgtrunk config"`,
+		"account devcies x":   `unknown command "devcies"`,
+		"cid x":               `unknown command "x"`,
+		"route tset 1":        `unknown command "tset"`,
+		"freeswitch instal":   `unknown command "instal"`,
+		"run extra":           `unknown command "extra"`,
+		"run --confg x":       "unknown flag: --confg",
+		"demo --only az":      `there is no call 'z', only abcdefghi`,
+		"bench --calls 0":     "--calls 0",
+		"bench --length -1s":  "--length -1s",
+		"bench --length 5ms":  "--length 5ms",
+		"bench --paths thin":  "--paths thin",
+		"peer --role x":       "key",
+		"cloud --users /none": "/none",
+	} {
+		c := newRootCommand()
+		c.SetArgs(strings.Fields(line))
+		c.SetOut(io.Discard)
+		c.SetErr(io.Discard)
+		if err := c.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("tgtrunk %s: %v, want %q", line, err, want)
+		}
+	}
+	c := newRootCommand()
+	var help strings.Builder
+	c.SetArgs([]string{"config"})
+	c.SetOut(&help)
+	if err := c.ExecuteContext(t.Context()); err != nil || !strings.Contains(help.String(), "check ") {
+		t.Errorf("tgtrunk config: %v\n%s", err, help.String())
+	}
+}
