@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -39,5 +41,29 @@ func TestMisspeltArgumentsAreErrors(t *testing.T) {
 	c.SetOut(&help)
 	if err := c.ExecuteContext(t.Context()); err != nil || !strings.Contains(help.String(), "check ") {
 		t.Errorf("tgtrunk config: %v\n%s", err, help.String())
+	}
+}
+
+// traced is an error like the MTProto client's: with %+v it shows its stack.
+type traced struct{ error }
+
+func (e traced) Format(s fmt.State, _ rune) {
+	if s.Flag('+') {
+		_, _ = io.WriteString(s, "main.go:17\n")
+	}
+	_, _ = io.WriteString(s, e.Error())
+}
+
+func TestErrorsAreLoggedOnOneLine(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out strings.Builder
+		log, err := newLogger(&out, "info", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Warn("trying again", "error", traced{errors.New("corrupted key")})
+		if text := out.String(); !strings.Contains(text, "corrupted key") || strings.Contains(text, "main.go") {
+			t.Errorf("%s: %s", format, text)
+		}
 	}
 }
