@@ -23,10 +23,7 @@ const oldestMajor = 18
 // stayConnected keeps one session after the other until ctx ends. The calls end when they cannot be saved: Asterisk is not
 // running any more, could not be reached for too long, or another process has them.
 func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
-	pbx.Redial{
-		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
-		Log: l.opt.Log, Level: slog.LevelError, Text: "no connection to asterisk, trying again",
-	}.Run(ctx, func(ctx context.Context) (time.Time, error) {
+	l.redial("no connection to asterisk, trying again").Run(ctx, func(ctx context.Context) (time.Time, error) {
 		err := l.session(ctx, accept)
 		return l.leave(err), err
 	}, func(o pbx.Outage) {
@@ -39,6 +36,10 @@ func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
 			l.standDown(ctx)
 		}
 	})
+}
+
+func (l *Link) redial(text string) pbx.Redial {
+	return pbx.Redial{Min: l.timing.backoffMin, Max: l.timing.backoffMax, Log: l.opt.Log, Level: slog.LevelError, Text: text}
 }
 
 // session connects, serves until the connection breaks, and says why it did.
