@@ -68,6 +68,7 @@ func (l *Link) session(serving context.Context, accept func(bridge.Offer)) error
 			return
 		}
 		l.enter()
+		helpers.Go(func() { l.checkModules(ctx) })
 		l.sweep(ctx, before)
 	})
 	// Legs outlive the session: they get the context of the link.
@@ -129,6 +130,19 @@ func (l *Link) checkVersion(ctx context.Context) error {
 		return fmt.Errorf("asterisk %s is too old, external media needs at least version %d", version, oldestMajor)
 	}
 	return nil
+}
+
+// modules are those that every call needs, and that ARI itself works without.
+var modules = []string{"app_stasis.so", "chan_rtp.so", "res_rtp_asterisk.so"}
+
+// checkModules says which modules are not loaded: Asterisk itself would only say that a request has failed.
+func (l *Link) checkModules(ctx context.Context) {
+	for _, name := range modules {
+		if err := l.rest.get(ctx, "/asterisk/modules/"+name, nil, nil); isNotFound(err) {
+			l.opt.Log.Error("asterisk lacks a module, calls will fail: load it and look at modules.conf",
+				"module", name, "advice", "asterisk -rx 'module load "+name+"'")
+		}
+	}
 }
 
 // majorVersion reads "22.10.1~dfsg", "certified-20.7-cert1", "certified/18.9-cert4" and "GIT-22-a1b2c3".

@@ -108,6 +108,19 @@ func TestPortIsTaken(t *testing.T) {
 	eventually(t, "connected", b.link.Connected)
 }
 
+// TestModuleIsMissing: ARI works without the modules that carry audio, and its errors do not name them.
+func TestModuleIsMissing(t *testing.T) {
+	f := newFake(t)
+	f.refuse("GET /asterisk/modules/chan_rtp.so", 404, `{"message":"Module could not be found in running modules"}`)
+	b := newBench(t, f, fakeOptions(f))
+	b.run(t)
+	eventually(t, "said", func() bool { return strings.Contains(b.log.String(), "module=chan_rtp.so") })
+	b.waitAsked(t, "GET /asterisk/modules/res_rtp_asterisk.so", 1)
+	if n := strings.Count(b.log.String(), "lacks a module"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
 // TestStuckDial: a request that Asterisk never answers blocks neither Hangup, nor other legs, nor the end of Run.
 func TestStuckDial(t *testing.T) {
 	b := startBench(t)
