@@ -152,6 +152,8 @@ var limitRows = []limitSection{
 	{name: "Connection to Telegram", rows: []row{
 		{what: "the first wait before it is tried again; doubled each time", from: "telegram firstRetry"},
 		{what: "the longest wait", from: "telegram lastRetry"},
+		{what: "without a connection until the log says so", from: "telegram unreachedIn"},
+		{what: "`tgtrunk login` and `tgtrunk account` wait so long for a connection", from: "telegram commandIn"},
 		{what: "how often an account without a login looks for one", from: "telegram lookAgain"},
 		{what: "wrong codes or passwords at a login", from: "telegram loginTries"},
 	}},

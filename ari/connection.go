@@ -23,10 +23,7 @@ const oldestMajor = 18
 // stayConnected keeps one session after the other until ctx ends. The calls end when they cannot be saved: Asterisk is not
 // running any more, could not be reached for too long, or another process has them.
 func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
-	pbx.Redial{
-		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
-		Log: l.opt.Log, Level: slog.LevelError, Text: "no connection to asterisk, trying again",
-	}.Run(ctx, func(ctx context.Context) (time.Time, error) {
+	l.redial("no connection to asterisk, trying again").Run(ctx, func(ctx context.Context) (time.Time, error) {
 		err := l.session(ctx, accept)
 		return l.leave(err), err
 	}, func(o pbx.Outage) {
@@ -39,6 +36,10 @@ func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
 			l.standDown(ctx)
 		}
 	})
+}
+
+func (l *Link) redial(text string) pbx.Redial {
+	return pbx.Redial{Min: l.timing.backoffMin, Max: l.timing.backoffMax, Log: l.opt.Log, Level: slog.LevelError, Text: text}
 }
 
 // session connects, serves until the connection breaks, and says why it did.
@@ -67,6 +68,7 @@ func (l *Link) session(serving context.Context, accept func(bridge.Offer)) error
 			return
 		}
 		l.enter()
+		helpers.Go(func() { l.checkModules(ctx) })
 		l.sweep(ctx, before)
 	})
 	// Legs outlive the session: they get the context of the link.
@@ -128,6 +130,19 @@ func (l *Link) checkVersion(ctx context.Context) error {
 		return fmt.Errorf("asterisk %s is too old, external media needs at least version %d", version, oldestMajor)
 	}
 	return nil
+}
+
+// modules are those that every call needs, and that ARI itself works without.
+var modules = []string{"app_stasis.so", "chan_rtp.so", "res_rtp_asterisk.so"}
+
+// checkModules says which modules are not loaded: Asterisk itself would only say that a request has failed.
+func (l *Link) checkModules(ctx context.Context) {
+	for _, name := range modules {
+		if err := l.rest.get(ctx, "/asterisk/modules/"+name, nil, nil); isNotFound(err) {
+			l.opt.Log.Error("asterisk lacks a module, calls will fail: load it and look at modules.conf",
+				"module", name, "advice", "asterisk -rx 'module load "+name+"'")
+		}
+	}
 }
 
 // majorVersion reads "22.10.1~dfsg", "certified-20.7-cert1", "certified/18.9-cert4" and "GIT-22-a1b2c3".

@@ -106,19 +106,22 @@ func (l *Link) connected() error {
 }
 
 // Run opens the RTP socket, keeps the connection to Asterisk up until ctx ends and hands every call that enters the
-// Stasis application to accept. It returns an error only where the RTP socket cannot be opened; everything else is
-// logged and tried again. A link runs once.
+// Stasis application to accept. What fails is logged and tried again. A link runs once: then it is an error.
 func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	if l.started.Swap(true) {
 		return fmt.Errorf("run asterisk %q: it was run before", l.opt.Name)
 	}
-	port, err := media.ListenRTP(media.RTPOptions{Listen: l.opt.Media.Listen, Log: l.opt.Log})
-	if err != nil {
-		return fmt.Errorf("run asterisk %q: open rtp socket: %w", l.opt.Name, err)
+	defer l.rest.close()
+	port, err := pbx.Open(ctx, l.redial("no socket for asterisk's audio, trying again: see rtp.listen"), func() (*media.RTPPort, error) {
+		return media.ListenRTP(media.RTPOptions{Listen: l.opt.Media.Listen, Log: l.opt.Log})
+	})
+	if err != nil { // ctx has ended
+		l.endAll(l.legs.Close(), bridge.AccountDown, nil)
+		l.legs.Wait()
+		return nil
 	}
 	defer port.Close()
 	l.port = port
-	defer l.rest.close()
 
 	// The connection outlives ctx by the time it takes to end the calls.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))

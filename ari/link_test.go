@@ -86,6 +86,41 @@ func TestConnectsLater(t *testing.T) {
 	eventually(t, "connected", b.link.Connected)
 }
 
+// TestPortIsTaken: a socket that another process has yet is had later, without a restart, and the link ends in between.
+func TestPortIsTaken(t *testing.T) {
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	f := newFake(t)
+	o := fakeOptions(f)
+	o.Media.Listen = other.LocalAddr().String()
+	waiting := newBench(t, f, o)
+	waiting.run(t)
+	eventually(t, "said", func() bool { return strings.Contains(waiting.log.String(), "no socket for asterisk's audio") })
+	waiting.stop()
+	b := newBench(t, f, o)
+	b.run(t)
+	eventually(t, "said", func() bool { return strings.Contains(b.log.String(), "no socket for asterisk's audio") })
+	ended(t, b.link.Dial(t.Context(), routing.Target{Extension: "1"}), bridge.AccountDown)
+	_ = other.Close()
+	eventually(t, "connected", b.link.Connected)
+}
+
+// TestModuleIsMissing: ARI works without the modules that carry audio, and its errors do not name them.
+func TestModuleIsMissing(t *testing.T) {
+	f := newFake(t)
+	f.refuse("GET /asterisk/modules/chan_rtp.so", 404, `{"message":"Module could not be found in running modules"}`)
+	b := newBench(t, f, fakeOptions(f))
+	b.run(t)
+	eventually(t, "said", func() bool { return strings.Contains(b.log.String(), "module=chan_rtp.so") })
+	b.waitAsked(t, "GET /asterisk/modules/res_rtp_asterisk.so", 1)
+	if n := strings.Count(b.log.String(), "lacks a module"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
 // TestStuckDial: a request that Asterisk never answers blocks neither Hangup, nor other legs, nor the end of Run.
 func TestStuckDial(t *testing.T) {
 	b := startBench(t)

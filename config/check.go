@@ -116,6 +116,9 @@ func (c *checker) general() {
 	if !slices.Contains([]string{"text", "json"}, c.config.Log.Format) {
 		c.problem(at("log", "format"), "log format %q: use text or json", c.config.Log.Format)
 	}
+	if writtenZero(c.root, at("limits", "calls")) {
+		c.config.Limits.Calls = 0
+	}
 	if c.config.Limits.Calls < 1 {
 		c.problem(at("limits", "calls"), "limit of %d calls: use 1 or more", c.config.Limits.Calls)
 	}
@@ -259,6 +262,9 @@ func (c *checker) rtp(way []any, pbx string, r RTP) {
 }
 
 func (c *checker) duration(way []any, d, least, most time.Duration) {
+	if least > 0 && writtenZero(c.root, way) {
+		d = 0 // and not the default, as where it is left out
+	}
 	if d < least || d > most {
 		c.problem(way, "%v is out of range: use %v to %v for %s", d, least, most, named(way))
 	}

@@ -93,6 +93,9 @@ func (c *checker) guard(g Guard, way ...any) {
 }
 
 func (c *checker) count(way []any, n, least, most int) {
+	if least > 0 && writtenZero(c.root, way) {
+		n = 0 // and not the default, as where it is left out
+	}
 	if n < least || n > most {
 		c.problem(way, "%d is out of range: use %d to %d for %s", n, least, most, named(way))
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -45,14 +46,17 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
+	if text, err = plainText(text); err != nil {
+		return nil, Problems{{Path: path, Text: err.Error()}}
+	}
 	return parse(path, text)
 }
 
 func parse(path string, text []byte) (*Config, error) {
-	c := &Config{Path: path, Guard: defaultGuard()}
-	root, err := decode(text, c)
-	if err != nil {
-		return nil, Problems{located(path, err)}
+	c := &Config{}
+	root, problems := decode(path, text, c)
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	c.fillDefaults()
 	check := checker{config: c, root: root}
@@ -66,12 +70,35 @@ func parse(path string, text []byte) (*Config, error) {
 
 // decode reads yaml into c and returns the document. The library panics on some texts that are no sensible yaml, such as
 // a tag with a comment in the place of a list.
-func decode(text []byte, c *Config) (root ast.Node, err error) {
+func decode(path string, text []byte, c *Config) (root ast.Node, problems Problems) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("this is no yaml that can be read (%v): look for tags (!), anchors and comments at odd places", p)
+			problems = Problems{{Path: path, Text: fmt.Sprintf(
+				"this is no yaml that can be read (%v): look for tags (!), anchors and comments at odd places", p)}}
 		}
 	}()
+	root, err := document(text)
+	if err != nil {
+		return nil, Problems{located(path, nil, err)}
+	}
+	if problems = rewritten(path, root); len(problems) > 0 {
+		return nil, problems
+	}
+	fresh := func() { *c = Config{Path: path, Guard: defaultGuard()} }
+	fresh()
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(c)
+	problems, err = withoutUnknown(path, root, err, func() error {
+		fresh()
+		return yaml.NewDecoder(strings.NewReader(""), yaml.Strict()).DecodeFromNode(root, c)
+	})
+	if err != nil {
+		problems = append(problems, located(path, root, err))
+	}
+	return root, problems
+}
+
+// document parses the text, which is one yaml document.
+func document(text []byte) (ast.Node, error) {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, err
@@ -79,11 +106,11 @@ func decode(text []byte, c *Config) (root ast.Node, err error) {
 	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
 		return nil, errors.New("one yaml document is expected; see docs/configuration.md for an example")
 	}
-	return file.Docs[0].Body, yaml.NewDecoder(strings.NewReader(string(text)), yaml.Strict()).Decode(c)
+	return file.Docs[0].Body, nil
 }
 
-// located turns an error of the yaml library into a problem with its line.
-func located(path string, err error) Problem {
+// located turns an error of the yaml library into a problem with its line; root is nil where there is no document.
+func located(path string, root ast.Node, err error) Problem {
 	var value *lineError
 	if errors.As(err, &value) {
 		return Problem{Path: path, Line: value.line, Text: value.text}
@@ -91,7 +118,12 @@ func located(path string, err error) Problem {
 	var at yaml.Error
 	if errors.As(err, &at) {
 		if token := at.GetToken(); token != nil {
-			return Problem{Path: path, Line: token.Position.Line, Text: oneLine(at.GetMessage())}
+			return Problem{Path: path, Line: token.Position.Line, Text: inWords(root, at)}
+		}
+	}
+	if root != nil {
+		if token := durationAt(root, err); token != nil {
+			return Problem{Path: path, Line: token.Position.Line, Text: expected(root, token, aDuration)}
 		}
 	}
 	return Problem{Path: path, Text: oneLine(err.Error())}

@@ -71,6 +71,8 @@ func (s *Secret) UnmarshalYAML(node ast.Node) error {
 func (s secretSource) read() (string, error) {
 	path := s.File
 	switch s {
+	case secretSource{}:
+		return "", errors.New("a secret has a source: {env: NAME}, {file: PATH} or {credential: NAME}")
 	case secretSource{Env: s.Env}:
 		value, ok := os.LookupEnv(s.Env)
 		if !ok || value == "" {

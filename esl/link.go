@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -129,21 +130,26 @@ func (l *Link) verbs() verbs {
 }
 
 // Run opens the RTP socket, keeps the connections to FreeSWITCH up until ctx ends and hands every call that the dialplan
-// gives us to accept. It returns an error only where a socket of ours cannot be opened; everything else is logged and
-// tried again. A link runs once.
+// gives us to accept. What fails is logged and tried again. A link runs once: then it is an error.
 func (l *Link) Run(ctx context.Context, accept func(bridge.Offer)) error {
 	if l.started.Swap(true) {
 		return fmt.Errorf("run freeswitch %q: it was run before", l.opt.Name)
 	}
-	port, err := media.ListenRTP(media.RTPOptions{Listen: l.opt.Media.Listen, Advertise: l.opt.Media.Advertise, Log: l.opt.Log})
-	if err != nil {
-		return fmt.Errorf("run freeswitch %q: open rtp socket: %w", l.opt.Name, err)
+	port, err := pbx.Open(ctx, l.redial("no socket for freeswitch's audio, trying again: see rtp.listen"), func() (*media.RTPPort, error) {
+		return media.ListenRTP(media.RTPOptions{Listen: l.opt.Media.Listen, Advertise: l.opt.Media.Advertise, Log: l.opt.Log})
+	})
+	if err == nil {
+		defer port.Close()
+		l.port = port
 	}
-	defer port.Close()
-	l.port = port
-	listener, err := l.listenEntries()
-	if err != nil {
-		return fmt.Errorf("run freeswitch %q: %w", l.opt.Name, err)
+	var listener net.Listener
+	if err == nil {
+		listener, err = pbx.Open(ctx, l.redial("no socket for freeswitch's calls, trying again: see socket.listen"), l.listenEntries)
+	}
+	if err != nil { // ctx has ended
+		l.endAll(l.legs.Close(), bridge.AccountDown, nil)
+		l.legs.Wait()
+		return nil
 	}
 
 	// The connections outlive ctx by the time it takes to end the calls.

@@ -15,13 +15,14 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
+func (l *Link) redial(text string) pbx.Redial {
+	return pbx.Redial{Min: l.timing.backoffMin, Max: l.timing.backoffMax, Log: l.opt.Log, Level: slog.LevelError, Text: text}
+}
+
 // stayConnected keeps one session after the other until ctx ends. When FreeSWITCH could not be reached for too long the
 // calls end; until then they go on: FreeSWITCH keeps them.
 func (l *Link) stayConnected(ctx context.Context, accept func(bridge.Offer)) {
-	pbx.Redial{
-		Min: l.timing.backoffMin, Max: l.timing.backoffMax,
-		Log: l.opt.Log, Level: slog.LevelError, Text: "no connection to freeswitch, trying again",
-	}.Run(ctx, func(ctx context.Context) (time.Time, error) {
+	l.redial("no connection to freeswitch, trying again").Run(ctx, func(ctx context.Context) (time.Time, error) {
 		err := l.session(ctx, accept)
 		return l.leave(err), err
 	}, func(o pbx.Outage) {

@@ -54,7 +54,7 @@ func openFileCopy(ctx context.Context, path string) (*File, error) {
 	if err := errors.Join(os.Remove(to.Name()), copyWhole(ctx, from, to)); err != nil { // it lives as long as it is open
 		return nil, errors.Join(err, to.Close())
 	}
-	db, err := bbolt.Open(to.Name(), 0o600, &bbolt.Options{
+	db, err := undamaged(to.Name(), &bbolt.Options{
 		ReadOnly: true, OpenFile: func(string, int, os.FileMode) (*os.File, error) { return to, nil },
 	})
 	if err != nil {

@@ -37,12 +37,12 @@ type File struct {
 }
 
 // OpenFile opens or creates the store in the file at path, readable by its owner only; a missing directory is made.
-// It fails with ErrLocked, naming the file, when another process has it open.
+// It fails with ErrLocked, naming the file, when another process has it open, and with ErrDamaged where it is no whole store.
 func OpenFile(path string) (*File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create directory of store %q: %w", path, err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType})
+	db, err := undamaged(path, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return nil, fmt.Errorf("open store %q: %w: %s", path, ErrLocked, holderFile(path+holderSuffix).read())

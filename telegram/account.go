@@ -44,6 +44,8 @@ type Account struct {
 	unrouted unrouted
 
 	heldBy string // the other holder that was reported last; Run only
+
+	unreachedIn, commandIn time.Duration // shorter in tests
 }
 
 // linked is what is known of the account's devices.
@@ -118,6 +120,8 @@ func New(o Options) (*Account, error) {
 		login:  make(chan struct{}, 1),
 		linked: linked{newDevice: make(chan struct{}, 1)},
 		legs:   legs{born: strings.ToLower(rand.Text()[:8])},
+
+		unreachedIn: unreachedIn, commandIn: commandIn,
 	}
 	a.peers.lookups = o.Lookups
 	a.desk = newDesk(a, o.Chat)

@@ -216,14 +216,17 @@ func (a *Account) visit(ctx context.Context, purpose string, do func(context.Con
 		if version == 0 {
 			return ErrLoggedOut
 		}
+		ctx, connected, stop := f.soon(ctx, a.commandIn)
+		defer stop()
 		ctx, end := context.WithCancelCause(ctx)
 		defer end(nil)
 		o := a.clientOptions(f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 		client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
-		err = client.Run(ctx, func(ctx context.Context) error { return do(ctx, client.API()) })
-		if cause := context.Cause(ctx); cause != nil && errors.Is(cause, ErrLoggedOut) {
-			return cause
+		err = client.Run(ctx, func(ctx context.Context) error { connected(); return do(ctx, client.API()) })
+		cause := context.Cause(ctx)
+		if cause != nil && (err == nil || errors.Is(cause, ErrLoggedOut) || errors.Is(cause, errNoConnection)) {
+			return cause // Run says nothing of a cancelled context
 		}
-		return err
+		return a.opts.Server.explainKey(err)
 	})
 }

@@ -31,6 +31,7 @@ type fence struct {
 	mu    sync.Mutex
 	until time.Time             // with the monotonic clock; guarded by mu
 	conns map[net.Conn]struct{} // guarded by mu
+	last  error                 // of dial; guarded by mu
 }
 
 func (f *fence) extend(until time.Time) {
@@ -63,11 +64,14 @@ func (f *fence) dial(ctx context.Context, network, addr string) (net.Conn, error
 	}
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, addr)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ctx.Err() == nil || err == nil {
+		f.last = err
+	}
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.until.IsZero() {
 		return nil, errors.Join(errFenced, c.Close())
 	}

@@ -74,10 +74,13 @@ func (a *Account) logIn(ctx context.Context, f *fence, ui LoginUI) error {
 	a.opts.Server.direct(&o, f)
 	client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
 	l.client, l.app = client, tg.AuthExportLoginTokenRequest{APIID: a.opts.APIID, APIHash: a.opts.APIHash}
-	if err := client.Run(ctx, l.run); err != nil {
-		return err
+	ctx, connected, stop := f.soon(ctx, a.commandIn)
+	defer stop()
+	err := client.Run(ctx, func(ctx context.Context) error { connected(); return l.run(ctx) })
+	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(cause, errNoConnection)) {
+		return cause // Run says nothing of a cancelled context
 	}
-	return ctx.Err() // Run says nothing of a cancelled context
+	return a.opts.Server.explainKey(err)
 }
 
 // login is one attempt to log in.

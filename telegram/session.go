@@ -59,6 +59,11 @@ func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offe
 	})
 	defer stop()
 	u := newUpstream(a)
+	u.outage = outage{after: a.unreachedIn, say: func() {
+		a.log.Warn("no connection to telegram, trying again", "error", f.unreached())
+	}}
+	u.outage.set(false)
+	defer u.outage.stop()
 	client := a.newClient(u, f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 	err := client.Run(life, func(life context.Context) error {
 		close(serving)
@@ -70,7 +75,7 @@ func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offe
 	if isLogout(err) {
 		return fmt.Errorf("%w: %w", ErrLoggedOut, err)
 	}
-	return err
+	return a.opts.Server.explainKey(err)
 }
 
 // newClient makes the MTProto client. logout is called, perhaps more than once, when Telegram says that the session is

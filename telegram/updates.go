@@ -19,6 +19,7 @@ type upstream struct {
 	account *Account
 	manager *updates.Manager
 	up      chan struct{} // holds a token when the connection has been made anew
+	outage  outage
 
 	mu    sync.Mutex
 	line  *calls.Line      // nil until attach
@@ -57,6 +58,7 @@ func (u *upstream) attach(l *calls.Line, renew func()) {
 // connection hears of the client's connection; it does not block.
 func (u *upstream) connection(s telegram.ConnectionState) {
 	ready := s == telegram.ConnectionStateReady
+	u.outage.set(ready)
 	if was := u.account.offline.Swap(!ready); was == ready {
 		u.account.log.Info("connection to telegram", "state", s.String())
 	}

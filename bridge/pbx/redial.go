@@ -55,6 +55,24 @@ func (r Redial) Run(ctx context.Context, session func(context.Context) (since ti
 	}
 }
 
+// Open calls open until it succeeds, at the pace of Run and with its log, or fails with ctx's error. A socket of ours may be
+// taken for a moment only, as by the process before this one; for good it is the administrator who sets it free.
+func Open[T any](ctx context.Context, r Redial, open func() (T, error)) (opened T, err error) {
+	trying, done := context.WithCancel(ctx)
+	defer done()
+	err = ctx.Err()
+	r.Run(trying, func(context.Context) (time.Time, error) {
+		if opened, err = open(); err == nil {
+			done()
+		}
+		return time.Time{}, err
+	}, func(Outage) {})
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return opened, err
+}
+
 // Sleep waits and reports true, or false when ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

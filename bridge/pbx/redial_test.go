@@ -58,3 +58,29 @@ func TestRedial(t *testing.T) {
 		}
 	})
 }
+
+// TestOpen: what cannot be opened now is tried again, until it is there or nobody wants it any more.
+func TestOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		redial := pbx.Redial{Min: time.Second, Max: 10 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil)), Text: "taken"}
+		taken, tries := errors.New("address in use"), 0
+		got, err := pbx.Open(t.Context(), redial, func() (string, error) {
+			if tries++; tries < 4 {
+				return "", taken
+			}
+			return "open", nil
+		})
+		if got != "open" || err != nil || tries != 4 || strings.Count(log.String(), "msg=taken") != 1 {
+			t.Errorf("%q, %v after %d tries\n%s", got, err, tries, log.String())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := pbx.Open(ctx, redial, func() (string, error) { return "", taken }); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after the end: %v", err)
+		}
+		if _, err := pbx.Open(ctx, redial, func() (string, error) { t.Error("opened after the end"); return "", nil }); err == nil {
+			t.Error("no error after the end")
+		}
+	})
+}

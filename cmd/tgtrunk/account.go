@@ -19,7 +19,7 @@ import (
 )
 
 func newAccountCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "account", Short: "Look after a Telegram account, or move it between stores"}
+	parent := newGroup(&cobra.Command{Use: "account", Short: "Look after a Telegram account, or move it between stores"})
 	parent.AddCommand(newExportCommand(), newImportCommand(), newDevicesCommand(), newPrivacyCommand())
 	return parent
 }

@@ -78,6 +78,9 @@ figures are those of the service process alone, which is started anew for each r
 }
 
 func runBench(c *cobra.Command, flags benchFlags) error {
+	if flags.length < time.Second {
+		return fmt.Errorf("--length %v: want 1s at least", flags.length)
+	}
 	paths, err := flags.chosen()
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 func newCIDCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "cid", Short: "Work with the numbers and names that callers are shown by"}
+	parent := newGroup(&cobra.Command{Use: "cid", Short: "Work with the numbers and names that callers are shown by"})
 	parent.AddCommand(newCIDPreviewCommand())
 	return parent
 }

@@ -14,7 +14,7 @@ func configFlag(c *cobra.Command) *string {
 }
 
 func newConfigCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "config", Short: "Work with the configuration"}
+	parent := newGroup(&cobra.Command{Use: "config", Short: "Work with the configuration"})
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether the configuration is right; every mistake with its line",

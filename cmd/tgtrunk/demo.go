@@ -57,6 +57,9 @@ func runDemo(c *cobra.Command, flags demoFlags) (err error) {
 			return fmt.Errorf("--pbx freeswitch: %w", err)
 		}
 	}
+	if err := checkOnly(flags.only); err != nil {
+		return err
+	}
 	dir, cleanup, err := demoDirectory(flags.dir)
 	if err != nil {
 		return err
@@ -100,6 +103,20 @@ func runDemo(c *cobra.Command, flags demoFlags) (err error) {
 	}
 	if wrong > 0 {
 		return fmt.Errorf("%d calls are not right", wrong)
+	}
+	return nil
+}
+
+// checkOnly refuses letters of no scene: a script of nothing would be right.
+func checkOnly(letters string) error {
+	var known strings.Builder
+	for _, scene := range scenes {
+		known.WriteString(scene.letter)
+	}
+	for _, letter := range letters {
+		if !strings.ContainsRune(known.String(), letter) {
+			return fmt.Errorf("--only %s: there is no call %q, only %s", letters, letter, known.String())
+		}
 	}
 	return nil
 }

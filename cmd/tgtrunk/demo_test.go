@@ -21,7 +21,12 @@ import (
 const asProgram = "TGTRUNK_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	switch os.Getenv(asProgram) {
+	case "":
+	case patient:
+		waitThroughSignals()
+		return
+	default:
 		main()
 		return
 	}

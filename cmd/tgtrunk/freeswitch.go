@@ -13,7 +13,7 @@ import (
 )
 
 func newFreeSWITCHCommand() *cobra.Command {
-	c := &cobra.Command{Use: "freeswitch", Short: "Prepare a FreeSWITCH for tgtrunk"}
+	c := newGroup(&cobra.Command{Use: "freeswitch", Short: "Prepare a FreeSWITCH for tgtrunk"})
 	c.AddCommand(newFreeSWITCHInstallCommand())
 	return c
 }

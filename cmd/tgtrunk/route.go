@@ -19,7 +19,7 @@ import (
 )
 
 func newRouteCommand() *cobra.Command {
-	parent := &cobra.Command{Use: "route", Short: "Work with the routes"}
+	parent := newGroup(&cobra.Command{Use: "route", Short: "Work with the routes"})
 	parent.AddCommand(newRouteTestCommand())
 	return parent
 }
