@@ -54,6 +54,30 @@ func TestPhoneClosesWhenAsteriskHasDied(t *testing.T) {
 	}
 }
 
+// Before the answer nothing can be done within a call.
+func TestCallThatIsNotAnsweredIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.bob.SetAnswer(RingForever())
+	c := dial(t, d.alice, "bob", CallOptions{})
+	defer over(t, c)
+	defer c.Hangup()
+	refused := func(err error) {
+		t.Helper()
+		if !errors.Is(err, errNotAnswered) {
+			t.Errorf("%v, want %v", err, errNotAnswered)
+		}
+	}
+	refused(c.Hold(t.Context(), true))
+	in, err := d.bob.NextCall(within(t, 5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(in.Hold(t.Context(), true))
+	refused(c.Transfer(t.Context(), "echo"))
+	refused(c.TransferTo(t.Context(), in))
+}
+
 func TestQ850(t *testing.T) {
 	for reason, want := range map[string]int{
 		"": 0, "Q.850;cause=17": 17, `SIP;cause=200;text="x", Q.850 ; cause=26`: 26, "q.850;text=\"a\";Cause=3": 3, "Q.850": 0, "Q.850;cause=x": 0,

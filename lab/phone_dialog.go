@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,6 +12,9 @@ import (
 
 // Hold puts the call on hold, or takes it back, with a re-INVITE.
 func (c *PhoneCall) Hold(ctx context.Context, on bool) error {
+	if err := c.up(); err != nil {
+		return fmt.Errorf("hold: %w", err)
+	}
 	c.mu.Lock()
 	c.local.direction = sendRecv
 	if on {
@@ -43,6 +47,9 @@ func (c *PhoneCall) Hold(ctx context.Context, on bool) error {
 // Transfer asks the other side to call number instead (REFER, RFC 3515), waits for the outcome and hangs up when it
 // worked, as a telephone does.
 func (c *PhoneCall) Transfer(ctx context.Context, number string) error {
+	if err := c.up(); err != nil {
+		return fmt.Errorf("transfer: %w", err)
+	}
 	target := c.target()
 	target.User = userPart(number)
 	return c.refer(ctx, "<"+target.String()+">")
@@ -51,6 +58,9 @@ func (c *PhoneCall) Transfer(ctx context.Context, number string) error {
 // TransferTo connects the other sides of this call and of a second one, which its phone has with somebody else
 // (attended transfer: REFER with Replaces, RFC 3891), waits for the outcome and hangs both up when it worked.
 func (c *PhoneCall) TransferTo(ctx context.Context, other *PhoneCall) error {
+	if err := errors.Join(c.up(), other.up()); err != nil {
+		return fmt.Errorf("transfer: %w", err)
+	}
 	remote, local, err := other.tags()
 	if err != nil {
 		return fmt.Errorf("transfer: %w", err)
@@ -123,6 +133,16 @@ func (c *PhoneCall) notified(req *sip.Request) {
 	}
 }
 
+// up is nil once the call has been answered. Before that the SIP layer still writes what requests within it are made of.
+func (c *PhoneCall) up() error {
+	select {
+	case <-c.answered:
+		return nil
+	default:
+		return errNotAnswered
+	}
+}
+
 // target is where requests within the call go: the other side's contact.
 func (c *PhoneCall) target() sip.Uri {
 	contact := c.contact()
@@ -141,10 +161,8 @@ func (c *PhoneCall) contact() *sip.ContactHeader {
 
 // do sends a request within an answered call.
 func (c *PhoneCall) do(ctx context.Context, req *sip.Request) (*sip.Response, error) {
-	select {
-	case <-c.answered:
-	default:
-		return nil, errNotAnswered
+	if err := c.up(); err != nil {
+		return nil, err
 	}
 	if c.client != nil {
 		return c.client.Do(ctx, req)

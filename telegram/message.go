@@ -44,8 +44,9 @@ func (s *session) send(ctx context.Context, p Peer, text string) (id int, err er
 	if err != nil {
 		return 0, fmt.Errorf("send a message: %w", err)
 	}
+	id = sentID(answer) // now: what takes the updates sorts them, in its own time
 	s.caused(ctx, answer)
-	return sentID(answer), nil
+	return id, nil
 }
 
 // edit replaces the text of a message of the account's.

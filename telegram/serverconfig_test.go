@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +19,17 @@ import (
 
 // registry is a Telegram that only has a configuration.
 type registry struct {
-	config tg.Config
-	err    error
-	asked  []time.Duration // since began
-	began  time.Time
+	mu      sync.Mutex
+	config  tg.Config
+	err     error
+	asked   []time.Duration // since began
+	began   time.Time
+	applied []calls.Timeouts
 }
 
 func (r *registry) ask(context.Context) (*tg.Config, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.asked = append(r.asked, time.Since(r.began))
 	if r.err != nil {
 		return nil, r.err
@@ -32,6 +38,26 @@ func (r *registry) ask(context.Context) (*tg.Config, error) {
 	config.Date += int(time.Now().Unix())
 	config.Expires += config.Date
 	return &config, nil
+}
+
+// change edits what it will answer.
+func (r *registry) change(edit func(*registry)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	edit(r)
+}
+
+func (r *registry) apply(t calls.Timeouts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.applied = append(r.applied, t)
+}
+
+// seen is when it was asked, and what was made of its answers.
+func (r *registry) seen() (asked []time.Duration, applied []calls.Timeouts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.asked), slices.Clone(r.applied)
 }
 
 func TestConfigIsBounded(t *testing.T) {
@@ -80,44 +106,46 @@ func TestConfigIsKeptFresh(t *testing.T) {
 				r := &registry{began: time.Now(), config: tg.Config{Expires: c.expires, CallReceiveTimeoutMs: 20000, CallRingTimeoutMs: 90000, CallConnectTimeoutMs: 30000}}
 				s := newServerConfig(r.ask, slog.New(slog.DiscardHandler))
 				s.read(t.Context())
-				var applied []calls.Timeouts
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					s.keep(ctx, func(t calls.Timeouts) { applied = append(applied, t) })
+					s.keep(ctx, r.apply)
 				}()
 				synctest.Wait()
-				if len(r.asked) != 1 || len(applied) != 0 {
-					t.Errorf("asked at %v", r.asked)
+				asked, applied := r.seen()
+				if len(asked) != 1 || len(applied) != 0 {
+					t.Errorf("asked at %v", asked)
 				}
 				time.Sleep(c.after - time.Second)
 				synctest.Wait()
-				if len(r.asked) != 1 {
-					t.Errorf("asked at %v", r.asked)
+				if asked, _ = r.seen(); len(asked) != 1 {
+					t.Errorf("asked at %v", asked)
 				}
-				r.config.CallRingTimeoutMs = 45000
+				r.change(func(r *registry) { r.config.CallRingTimeoutMs = 45000 })
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if len(r.asked) != 2 || len(applied) != 1 || applied[0].Ring != 45*time.Second {
-					t.Errorf("asked at %v, applied %+v", r.asked, applied)
+				if asked, applied = r.seen(); len(asked) != 2 || len(applied) != 1 || applied[0].Ring != 45*time.Second {
+					t.Errorf("asked at %v, applied %+v", asked, applied)
 				}
-				r.config.CallRingTimeoutMs = 50000
+				r.change(func(r *registry) { r.config.CallRingTimeoutMs = 50000 })
 				s.changed()
 				s.changed() // the second finds the token of the first, or is one question more
 				synctest.Wait()
-				if last := applied[len(applied)-1]; last.Ring != 50*time.Second || len(r.asked) > 4 {
-					t.Errorf("asked at %v, applied %+v", r.asked, applied)
-				}
+				asked, applied = r.seen()
 				before := applied[len(applied)-1]
-				r.err = errors.New("no connection")
+				if before.Ring != 50*time.Second || len(asked) > 4 {
+					t.Errorf("asked at %v, applied %+v", asked, applied)
+				}
+				r.change(func(r *registry) { r.err = errors.New("no connection") })
 				s.changed()
 				synctest.Wait()
-				n := len(r.asked)
+				asked, _ = r.seen()
+				n := len(asked)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if len(r.asked) != n+1 || s.timeouts() != before {
-					t.Errorf("after a failure asked at %v, limits %+v", r.asked, s.timeouts())
+				if asked, _ = r.seen(); len(asked) != n+1 || s.timeouts() != before {
+					t.Errorf("after a failure asked at %v, limits %+v", asked, s.timeouts())
 				}
 				cancel()
 				<-done

@@ -319,11 +319,14 @@ func (d *day) active() string { return d.ups()[d.accounts[0].Name].in }
 // takeover ends the active process, waits until the other one has the accounts, and starts it again.
 func (d *day) takeover(ctx context.Context, end func(*stage.Service)) {
 	defer d.trouble()()
-	name := d.active()
+	name, began := d.active(), time.Now()
 	end(d.ServiceOf(name))
 	gone := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for _, account := range d.accounts {
-		for !d.ups()[account.Name].at.After(gone) && ctx.Err() == nil {
+		// In an orderly end the accounts are given back, and may be up again, before the process is gone.
+		for up := d.ups()[account.Name]; (up.in == name || !up.at.After(began)) && waiting.Err() == nil; up = d.ups()[account.Name] {
 			<-time.After(20 * time.Millisecond)
 		}
 	}

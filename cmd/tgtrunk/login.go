@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,7 +45,7 @@ Code and password are asked for on the terminal, or read from standard input, on
 		if err != nil {
 			return err
 		}
-		ui := &terminal{in: bufio.NewReader(c.InOrStdin()), out: c.OutOrStdout(), qr: *qr}
+		ui := newTerminal(c.InOrStdin(), c.OutOrStdout(), *qr)
 		return openAccount(c.Context(), cfg, account, log, func(ctx context.Context, trunk *telegram.Account) error {
 			return trunk.Login(ctx, ui)
 		})
@@ -72,8 +73,17 @@ func pickAccount(cfg *config.Config, name string) (config.Account, error) {
 // terminal asks on standard input and output.
 type terminal struct {
 	in  *bufio.Reader
+	tty *os.File // what in reads where that is a terminal; nil where it is none
 	out io.Writer
 	qr  bool
+}
+
+func newTerminal(in io.Reader, out io.Writer, qr bool) *terminal {
+	t := &terminal{in: bufio.NewReader(in), out: out, qr: qr}
+	if file, ok := in.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		t.tty = file
+	}
+	return t
 }
 
 // Phone implements telegram.LoginUI.
@@ -98,11 +108,8 @@ func (t *terminal) Password(ctx context.Context, hint string) (string, error) {
 	if hint != "" {
 		question += " (hint: " + hint + ")"
 	}
-	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
-		fmt.Fprint(t.out, question+": ")
-		password, err := term.ReadPassword(fd)
-		fmt.Fprintln(t.out)
-		return string(password), err
+	if t.tty != nil {
+		return t.askHidden(ctx, question+": ")
 	}
 	return t.ask(ctx, question+": ")
 }
@@ -121,23 +128,53 @@ func (t *terminal) Notice(text string) { fmt.Fprintln(t.out, text) }
 // ask prints a question and reads a line; it gives up when ctx ends.
 func (t *terminal) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(t.out, question)
+	return orGiveUp(ctx, func() (string, error) {
+		line, err := t.in.ReadString('\n')
+		if line = strings.TrimSpace(line); line == "" && err != nil {
+			return "", fmt.Errorf("no answer on standard input: %w", err)
+		}
+		return line, nil
+	})
+}
+
+// askHidden is ask for what must not be seen on the terminal.
+func (t *terminal) askHidden(ctx context.Context, question string) (string, error) {
+	fd := int(t.tty.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("prepare the terminal for a password: %w", err)
+	}
+	fmt.Fprint(t.out, question)
+	defer fmt.Fprintln(t.out)
+	answer, err := orGiveUp(ctx, func() (string, error) {
+		line, err := term.ReadPassword(fd)
+		return string(line), err
+	})
+	if ctx.Err() != nil { // it is still being read: nobody else makes what is typed visible again
+		err = errors.Join(err, term.Restore(fd, before))
+	}
+	return answer, err
+}
+
+// orGiveUp returns what read returns, and gives up when ctx ends: a read from the terminal cannot be interrupted, so it goes on
+// until the process ends, right after.
+func orGiveUp(ctx context.Context, read func() (string, error)) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
 	type answer struct {
 		line string
 		err  error
 	}
 	answered := make(chan answer, 1)
-	go func() { // standard input cannot be interrupted; the process ends right after
-		line, err := t.in.ReadString('\n')
+	go func() {
+		line, err := read()
 		answered <- answer{line, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case a := <-answered:
-		line := strings.TrimSpace(a.line)
-		if line == "" && a.err != nil {
-			return "", fmt.Errorf("no answer on standard input: %w", a.err)
-		}
-		return line, nil
+		return a.line, a.err
 	}
 }

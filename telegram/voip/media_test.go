@@ -93,12 +93,18 @@ func TestNoAllocationsOnSockets(t *testing.T) {
 	}))
 	defer p.callee.Flow().Attach(nil)
 	packet := &media.Packet{Payload: make([]byte, 80)}
-	if n := testing.AllocsPerRun(500, func() {
-		packet.Timestamp += 960
-		p.caller.Flow().WriteAudio(packet)
-		shard.take(sent.packet(), from)
-	}); n >= 1 { // the engines' other goroutines allocate now and then
-		t.Errorf("%v allocations for a packet", n)
+	least := math.Inf(1)
+	for range 5 { // the engines' other goroutines allocate now and then, and on a busy machine often while this one waits
+		if least = min(least, testing.AllocsPerRun(500, func() {
+			packet.Timestamp += 960
+			p.caller.Flow().WriteAudio(packet)
+			shard.take(sent.packet(), from)
+		})); least < 1 {
+			break
+		}
+	}
+	if least >= 1 {
+		t.Errorf("%v allocations for a packet", least)
 	}
 	if arrived < 500 {
 		t.Errorf("%d packets arrived", arrived)
