@@ -20,10 +20,13 @@ import (
 
 // Link is one FreeSWITCH as a trunk.
 type Link struct {
-	opt     Options
-	timing  timing
-	ids     *ids
-	tenure  *tenure
+	opt    Options
+	timing timing
+	ids    *ids
+	tenure *tenure
+	// unwitnessed holds a token when the WebSocket that the tenure may name was lost.
+	unwitnessed chan struct{}
+
 	started atomic.Bool
 	port    *media.RTPPort // set by Run before anything uses it
 	legs    pbx.Registry[*leg]
@@ -52,6 +55,7 @@ type timing struct {
 	lostAfter              time.Duration // how long calls go on while FreeSWITCH cannot be reached
 	beat                   time.Duration // between two signs of life of who serves the application
 	lease                  time.Duration // without one the application is anybody's
+	bereft                 time.Duration // without one, and without the WebSocket that the last one named, as well
 	standby                time.Duration // between two looks of who waits for it
 	claim                  time.Duration // how long what was written where nothing was must stay
 	settle                 time.Duration // before unicast may be sent to a channel that has just been answered
@@ -60,7 +64,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		backoffMin: 200 * time.Millisecond, backoffMax: 15 * time.Second, watch: 5 * time.Second, sweep: 10 * time.Second,
-		lostAfter: 30 * time.Second, beat: 2 * time.Second, lease: 8 * time.Second, standby: 500 * time.Millisecond,
+		lostAfter: 30 * time.Second, beat: time.Second, lease: 8 * time.Second, bereft: 2 * time.Second, standby: 250 * time.Millisecond,
 		claim: 250 * time.Millisecond, settle: 300 * time.Millisecond,
 	}
 }
@@ -79,8 +83,9 @@ func New(o Options) (*Link, error) {
 		return nil, fmt.Errorf("configure freeswitch %q: %w", o.Name, err)
 	}
 	o.Log = o.Log.With("trunk", o.Name)
-	l := &Link{opt: o, timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected, condemned: map[string]struct{}{}}
-	l.tenure = newTenure(o.App, l.ids.instance)
+	l := &Link{opt: o, timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected, condemned: map[string]struct{}{},
+		unwitnessed: make(chan struct{}, 1)}
+	l.tenure = newTenure(o.App, l.ids.instance, o.Verto.Login)
 	l.ways.ready = make(chan struct{})
 	return l, nil
 }
