@@ -30,7 +30,6 @@ type Link struct {
 	started atomic.Bool
 	port    *media.RTPPort // set by Run before anything uses it
 	legs    pbx.Registry[*leg]
-	entries entries
 	ways    ways
 	tasks   sync.WaitGroup // short work beside the legs: removing what nobody owns
 	counts  frameCounts
@@ -200,7 +199,7 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
 		if ours && e.inDialplan() {
-			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, accept) }})
+			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, nil, accept) }})
 			return
 		}
 		owner.inbox.Put(e)
@@ -228,14 +227,16 @@ func (l *Link) keepEarly(e event) bool {
 // arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already, or is
 // one of those that we made.
 func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) bool {
-	if strings.HasPrefix(e.id, l.ids.mark) {
-		return false
-	}
-	return l.enlist(ctx, e, accept)
+	return !l.isOurs(e) && l.enlist(ctx, e, nil, accept)
 }
 
-// enlist is arrive for channels that we may have made ourselves.
-func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) bool {
+// isOurs reports whether we have made a channel, and have not given it up since.
+func (l *Link) isOurs(e event) bool {
+	return strings.HasPrefix(e.id, l.ids.mark) && e.variable(varFree) != "true"
+}
+
+// enlist is arrive for channels that we may have made ourselves, and for those that came over our socket.
+func (l *Link) enlist(ctx context.Context, e event, own *entry, accept func(bridge.Offer)) bool {
 	if !validID(e.id) || l.legs.Owner(e.id) != nil {
 		return false
 	}
@@ -244,11 +245,11 @@ func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) b
 	}
 	leg := l.newLeg(ctx, "inbound")
 	leg.main.id = e.id
-	leg.role = &inbound{leg: leg, start: e, accept: accept}
+	leg.role = &inbound{leg: leg, start: e, entry: own, accept: accept}
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		tasks := context.WithoutCancel(ctx)
-		l.tasks.Go(func() { l.turnAway(tasks, e, bridge.AccountDown) })
+		l.tasks.Go(func() { l.turnAway(tasks, e, own, bridge.AccountDown) })
 		return true
 	}
 	l.legs.Confirm(e.id, leg)
@@ -257,12 +258,11 @@ func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) b
 }
 
 // turnAway sends a caller's channel that has no leg on in the dialplan, or hangs it up.
-func (l *Link) turnAway(ctx context.Context, e event, reason bridge.Reason) {
+func (l *Link) turnAway(ctx context.Context, e event, own *entry, reason bridge.Reason) {
 	cause := bridge.CauseOf(reason)
-	entry := l.entries.take(e.id)
-	defer entry.close()
+	defer own.close()
 	err := l.letGo(ctx, e.id, departure{variables: causeVariables(statusOf(reason), cause), farewell: farewellOf(cause),
-		onward: !e.answered(), entry: entry != nil, failed: e.variable(varFailed)})
+		onward: !e.answered(), entry: own != nil, failed: e.variable(varFailed)})
 	if err != nil {
 		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", e.id, "error", err)
 	}
