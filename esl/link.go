@@ -63,7 +63,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		backoffMin: 200 * time.Millisecond, backoffMax: 15 * time.Second, watch: 5 * time.Second, sweep: 10 * time.Second,
-		lostAfter: 30 * time.Second, beat: time.Second, lease: 8 * time.Second, bereft: 2 * time.Second, standby: 250 * time.Millisecond,
+		lostAfter: 30 * time.Second, beat: time.Second, lease: 12 * time.Second, bereft: 2 * time.Second, standby: 250 * time.Millisecond,
 		claim: 250 * time.Millisecond, settle: 300 * time.Millisecond,
 	}
 }
