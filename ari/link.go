@@ -201,10 +201,14 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 			return false
 		}
 	}
-	if l.legs.Owner(id) != nil {
-		return false
-	}
 	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
+	if owner := l.legs.Owner(id); owner != nil {
+		_, caller := owner.role.(*inbound)
+		if caller { // he was redirected, and has come to another Stasis() before his leg has heard that he left the first
+			l.tasks.Go(func() { l.arriveAgain(tasks, start, owner, accept) })
+		}
+		return caller
+	}
 	if strings.HasPrefix(id, l.ids.mark) || start.ReplaceChannel.GetID() != "" {
 		// Asked for by a leg that has ended meanwhile, or in the place of its channel.
 		l.tasks.Go(func() { l.logOrphan("channel", id, l.rest.hangup(tasks, id, normalClearing)) })
@@ -222,6 +226,21 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 	go leg.run(ctx)
 	return true
 }
+
+// arriveAgain is arrive for a channel whose leg has yet to hear that it has left; until then its events are that one's.
+func (l *Link) arriveAgain(ctx context.Context, start *ariapi.StasisStart, owner *leg, accept func(bridge.Offer)) {
+	id := start.Channel.GetID()
+	for limit := time.Now().Add(2 * l.opt.RequestTimeout); l.legs.Owner(id) == owner; {
+		if !pbx.Sleep(ctx, releasePause) || time.Now().After(limit) {
+			l.opt.Log.Warn("a caller who has come again is still in another call", "channel", id)
+			return // found and given back to the dialplan by a sweep, once that call is over
+		}
+	}
+	l.arrive(ctx, start, accept)
+}
+
+// releasePause is between two looks whether a leg has given its channel up.
+const releasePause = 10 * time.Millisecond
 
 // turnAway sends a caller's channel that has no leg on in the dialplan.
 func (l *Link) turnAway(ctx context.Context, id string, reason bridge.Reason) {

@@ -272,6 +272,29 @@ func TestMediaFails(t *testing.T) {
 	}
 }
 
+// TestComesAgain: a caller who is redirected to another Stasis() while his leg is busy, and does not hear that he has left
+// until he is there, is a new call.
+func TestComesAgain(t *testing.T) {
+	f := newFake(t)
+	o := fakeOptions(f)
+	o.RequestTimeout = 500 * time.Millisecond
+	b := newBench(t, f, o)
+	b.run(t)
+	eventually(t, "connected", b.link.Connected)
+	f.stick("POST /channels/caller-1/ring")
+	first := b.arrive(t, "caller-1").Leg
+	first.Ring()
+	b.waitAsked(t, "POST /channels/caller-1/ring", 1)
+	b.event(t, "StasisEnd", "caller-1", "")
+	second := b.arrive(t, "caller-1").Leg
+	ended(t, first, bridge.Cancelled)
+	second.Hangup(bridge.CauseOf(bridge.Busy))
+	ended(t, second, bridge.Busy)
+	if n := len(b.asked("POST /channels/caller-1/continue")); n != 1 {
+		t.Errorf("the caller was given back to the dialplan %d times", n)
+	}
+}
+
 // TestOddEvents: malformed, unknown and foreign messages do no harm.
 func TestOddEvents(t *testing.T) {
 	b := startBench(t)

@@ -98,13 +98,13 @@ func (l *leg) sentElsewhere() {
 
 // letBe gives up the party's channel, which lives on without us.
 func (l *leg) letBe() {
-	id := l.takeMain()
-	if id == "" {
+	if l.main.id == "" {
 		return
 	}
-	if err := l.link.setFree(l.setup.ctx, id); err != nil {
+	if err := l.link.setFree(l.setup.ctx, l.main.id); err != nil {
 		l.log.Warn("cannot undo what was set on a channel", "error", err)
 	}
+	l.takeMain() // only now may another leg have it
 }
 
 // leftBehind: the party has parked and the media channel lives on: somebody has sent that one to another party. Who
@@ -189,6 +189,13 @@ func (l *leg) mediaEvent(e event) {
 	case "CHANNEL_UNBRIDGE":
 		l.main.bridged = false
 	case "CHANNEL_PARK":
+		switch {
+		case e.heldBySocket():
+			return // our own says so itself, and in that of others it is not alone
+		case l.state == up && l.isCall(e):
+			l.turnBack(e)
+			return
+		}
 		// With the party gone nobody is left that it could be bridged with. Its end may be told a moment later.
 		if l.state == up && l.main.id == "" {
 			l.end(clearing(l.main.cause), nil)

@@ -16,6 +16,9 @@ import (
 
 // featureDialplan is what an administrator's dialplan has for the features that are his business. to<port> calls a phone.
 const featureDialplan = `
+  <extension name="gap"><condition field="destination_number" expression="^gap-(.+)$">
+    <action application="transfer" data="$1 XML in"/>
+  </condition></extension>
   <extension name="to"><condition field="destination_number" expression="^to(\d+)$">
     <action application="bridge" data="sofia/internal/phone@127.0.0.1:$1"/>
   </condition></extension>
@@ -79,10 +82,16 @@ func newDesk(t *testing.T, alice, bob lab.PhoneOptions) *desk {
 
 func newDeskWith(t *testing.T, o esl.Options, alice, bob lab.PhoneOptions) *desk {
 	t.Helper()
-	fs := sharedFreeSWITCH(t)
-	d := &desk{rig: newRigWith(t, fs, o)}
+	d := &desk{rig: newRigWith(t, sharedFreeSWITCH(t), o)}
+	d.openPhones(alice, bob)
+	return d
+}
+
+func (d *desk) openPhones(alice, bob lab.PhoneOptions) {
+	t := d.t
+	t.Helper()
 	open := func(o lab.PhoneOptions, name string, hz float64) *lab.Phone {
-		o.Name, o.Tone, o.Server = name, hz, fmt.Sprintf("127.0.0.1:%d", fs.ports.sip)
+		o.Name, o.Tone, o.Server = name, hz, fmt.Sprintf("127.0.0.1:%d", d.fs.ports.sip)
 		phone, err := lab.NewPhone(o)
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +100,6 @@ func newDeskWith(t *testing.T, o esl.Options, alice, bob lab.PhoneOptions) *desk
 		return phone
 	}
 	d.alice, d.bob = open(alice, "alice", aliceTone), open(bob, "bob", bobTone)
-	return d
 }
 
 func extensionOf(phone *lab.Phone) string { return fmt.Sprint("to", phone.Port()) }

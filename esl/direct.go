@@ -2,7 +2,6 @@ package esl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -100,7 +99,7 @@ func (d *direct) mediaEvent(e event) {
 		switch {
 		case !d.parked:
 			d.proceed()
-		case e.variable(varApp) == d.link.opt.App:
+		case d.isCall(e):
 			d.turnBack(e)
 		}
 	case "CHANNEL_PROGRESS": // of early media verto.media tells; that event comes with an answer too
@@ -126,25 +125,6 @@ func (d *direct) peerEvent(e event) {
 		d.ringing()
 	default:
 		d.leg.peerEvent(e)
-	}
-}
-
-// turnBack: the dialplan calls Telegram with the channel of a call from Telegram, as a forwarding does. As the same
-// channel cannot be a leg of two calls, a loopback channel takes the second one; it has the rate of this one.
-func (d *direct) turnBack(e event) {
-	at := place{e.header["Caller-Destination-Number"], e.header["Caller-Context"]}
-	if !validExtension(at.extension) || !validContext(at.context) {
-		d.end(bridge.CauseOf(bridge.NoRoute), errors.New("the dialplan calls telegram from an extension that cannot be dialled"))
-		return
-	}
-	v := d.link.verbs()
-	err := v.setVariables(d.setup.ctx, d.audio.channel, map[string]string{varApp: "", "hangup_after_bridge": "true"})
-	if err == nil {
-		err = v.do(d.setup.ctx, "uuid_transfer", d.audio.channel,
-			"m:;:bridge:{loopback_bowout=false,loopback_bowout_on_execute=false}loopback/"+at.extension+"/"+at.context+"/XML", "inline")
-	}
-	if err != nil && !isGone(err) {
-		d.fail(bridge.Failure, fmt.Errorf("call back into telegram: %w", err))
 	}
 }
 

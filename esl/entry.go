@@ -17,55 +17,15 @@ import (
 	"github.com/tgtrunk/tgtrunk/bridge/pbx"
 )
 
-// entries are the calls that came over our own socket: FreeSWITCH's socket application has connected, and goes on in
-// the dialplan when that connection is closed. All else is done over the other socket.
-type entries struct {
-	mu   sync.Mutex
-	open map[string]*entry // guarded by mu; by uuid of the caller's channel
-}
-
-// entry is the connection of one caller. A nil entry is one that is not there.
+// entry is the connection of a caller who came over our own socket: FreeSWITCH's socket application has connected, and goes
+// on in the dialplan when that connection is closed. All else is done over the other socket. A nil entry is one that is
+// not there.
 type entry struct{ conn net.Conn }
 
 func (e *entry) close() {
 	if e != nil {
 		_ = e.conn.Close()
 	}
-}
-
-func (es *entries) put(id string, e *entry) {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	if es.open == nil {
-		es.open = map[string]*entry{}
-	}
-	es.open[id] = e
-}
-
-func (es *entries) has(id string) bool {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	return es.open[id] != nil
-}
-
-// take returns the entry of a channel and forgets it; nil where there is none.
-func (es *entries) take(id string) *entry {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	e := es.open[id]
-	delete(es.open, id)
-	return e
-}
-
-// drop forgets an entry and reports whether it was there still: not taken, nor followed by another of the same channel.
-func (es *entries) drop(id string, e *entry) bool {
-	es.mu.Lock()
-	defer es.mu.Unlock()
-	if es.open[id] != e {
-		return false
-	}
-	delete(es.open, id)
-	return true
 }
 
 func (l *Link) listenEntries() (net.Listener, error) {
@@ -129,6 +89,8 @@ func isAllowed(allowed []netip.Prefix, address net.Addr) bool {
 
 // serveEntry offers the call of one connection and keeps that open until the leg lets it go or FreeSWITCH closes it.
 func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge.Offer)) {
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer conn.Close()
@@ -139,22 +101,53 @@ func (l *Link) serveEntry(ctx context.Context, conn net.Conn, accept func(bridge
 	if err == nil && l.verbs().err != nil {
 		err = l.verbs().err // the dialplan goes on at once
 	}
+	own, closed := &entry{conn}, make(chan struct{})
+	if err == nil {
+		reading.Go(func() {
+			defer close(closed)
+			_, _ = io.Copy(io.Discard, conn) // what FreeSWITCH says here it says on the other socket too
+		})
+		err = l.admit(ctx, e, own, closed, accept)
+	}
 	if err != nil {
 		l.opt.Log.Warn("refused a call of the socket application", "error", err)
 		return
 	}
-	own := &entry{conn}
-	l.entries.put(e.id, own)
-	defer l.entries.drop(e.id, own)
-	if !l.arrive(ctx, e, accept) && l.legs.Owner(e.id) == nil {
-		return
-	}
-	// What FreeSWITCH says here it says on the other socket too.
-	_, _ = io.Copy(io.Discard, conn)
-	if owner := l.legs.Owner(e.id); l.entries.drop(e.id, own) && owner != nil {
-		owner.inbox.Put(entryClosed{})
+	<-closed
+	if owner := l.legs.Owner(e.id); owner != nil {
+		owner.inbox.Put(entryClosed{own})
 	}
 }
+
+// admit offers the call of a connection. A channel that is in a call of ours already was sent to the socket by somebody:
+// that call's leg is told, and gives the channel up, or sends it on.
+func (l *Link) admit(ctx context.Context, e event, own *entry, closed <-chan struct{}, accept func(bridge.Offer)) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*l.opt.RequestTimeout)
+	defer cancel()
+	var told *leg
+	for {
+		owner := l.legs.Owner(e.id)
+		switch {
+		case owner == nil && told == nil && l.isOurs(e):
+			return errors.New("the channel is one of our own")
+		case owner == nil && l.enlist(context.WithoutCancel(ctx), e, own, accept):
+			return nil
+		case owner != nil && owner != told:
+			told = owner
+			owner.inbox.Put(enteredAgain{e})
+		}
+		select {
+		case <-closed:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("the channel is in another call: %w", ctx.Err())
+		case <-time.After(entryPause):
+		}
+	}
+}
+
+// entryPause is between two looks whether a leg has given its channel up.
+const entryPause = 10 * time.Millisecond
 
 // maxEntryData limits what FreeSWITCH may say of a call in bytes: it sends a few thousand.
 const maxEntryData = 1 << 20

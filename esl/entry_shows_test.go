@@ -264,20 +264,3 @@ func TestEntryHeldBySocket(t *testing.T) {
 		t.Errorf("%v, %d offers, asked %q", err, len(offers), w.commands("uuid_"))
 	}
 }
-
-// TestEntriesFollowEachOther: the end of a connection takes none away that the same channel has opened since.
-func TestEntriesFollowEachOther(t *testing.T) {
-	var es entries
-	first, second := &entry{}, &entry{}
-	es.put("a", first)
-	if es.take("a") != first || es.has("a") {
-		t.Error("the first is not taken")
-	}
-	es.put("a", second)
-	if es.drop("a", first) || !es.has("a") {
-		t.Error("the end of the first took the second away")
-	}
-	if !es.drop("a", second) || es.has("a") {
-		t.Error("the second is not dropped")
-	}
-}

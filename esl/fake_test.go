@@ -34,8 +34,8 @@ type fakeFS struct {
 
 	mu       sync.Mutex
 	closed   bool
-	conns    map[net.Conn]string // who listens, and to which events
-	sockets  map[*websocket.Conn]struct{}
+	conns    map[net.Conn]string        // who listens, and to which events
+	sockets  map[*websocket.Conn]string // sessid of who has logged in
 	channels map[string]*fakeChannel
 	ports    int
 	asked    []string
@@ -43,6 +43,8 @@ type fakeFS struct {
 	codec    string            // the only one, as in an rtpmap, that mod_verto takes; "" for any
 	deaf     bool              // mod_verto answers no ping
 	dialJob  string            // Job-UUID of the last originate
+	noVerto  bool              // mod_verto is not loaded
+	noLogin  bool              // mod_verto lets nobody log in
 }
 
 // scripted is the result of a job whose end a test tells itself.
@@ -65,7 +67,7 @@ func newFakeFS(t testing.TB) *fakeFS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeFS{listener: listener, core: "core-1", conns: map[net.Conn]string{}, sockets: map[*websocket.Conn]struct{}{},
+	f := &fakeFS{listener: listener, core: "core-1", conns: map[net.Conn]string{}, sockets: map[*websocket.Conn]string{},
 		channels: map[string]*fakeChannel{}, globals: map[string]string{}, ports: 20000}
 	f.web = httptest.NewServer(http.HandlerFunc(f.serveVerto))
 	f.idle.Go(func() {
@@ -104,7 +106,7 @@ func (f *fakeFS) dropSockets() {
 func (f *fakeFS) dropVerto() {
 	f.mu.Lock()
 	sockets := f.sockets
-	f.sockets = map[*websocket.Conn]struct{}{}
+	f.sockets = map[*websocket.Conn]string{}
 	f.mu.Unlock()
 	for c := range sockets {
 		_ = c.CloseNow()
@@ -241,6 +243,20 @@ func (f *fakeFS) api(line string) string {
 		return "+OK"
 	case "module_exists":
 		return "true"
+	case "verto_contact":
+		if f.noVerto {
+			return "-ERR verto_contact Command not found!\n"
+		}
+		var contacts []string
+		for _, session := range f.sockets {
+			if session != "" {
+				contacts = append(contacts, "verto.rtc/u:"+session)
+			}
+		}
+		if len(contacts) == 0 {
+			return "error/user_not_registered"
+		}
+		return strings.Join(contacts, ",")
 	case "show":
 		rows := []map[string]string{}
 		for _, c := range f.channels {
@@ -299,7 +315,7 @@ func (f *fakeFS) channelCommand(c *fakeChannel, verb, rest string) string {
 		f.hangup(c, rest)
 	case "uuid_transfer":
 		number, _, _ := strings.Cut(rest, " ")
-		if f.calls == nil {
+		if f.calls == nil || strings.HasSuffix(rest, " inline") {
 			break // the channel runs a dialplan that the test does not play
 		}
 		if c.party = f.calls(number); c.party == nil {
@@ -383,7 +399,7 @@ func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.mu.Lock()
-	f.sockets[conn] = struct{}{}
+	f.sockets[conn] = ""
 	f.mu.Unlock()
 	for {
 		_, data, err := conn.Read(context.Background())
@@ -395,6 +411,7 @@ func (f *fakeFS) serveVerto(w http.ResponseWriter, r *http.Request) {
 	_ = conn.CloseNow()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	delete(f.sockets, conn)
 	for _, c := range f.channels {
 		if c.socket == conn {
 			f.hangup(c, "RECOVERY_ON_TIMER_EXPIRE")
@@ -424,6 +441,7 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		Method string `json:"method"`
 		Params struct {
 			Passwd       string `json:"passwd"`
+			Session      string `json:"sessid"`
 			SDP          string `json:"sdp"`
 			DialogParams struct {
 				CallID      string `json:"callID"`
@@ -436,13 +454,13 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		return
 	}
 	f.mu.Lock()
-	deaf := f.deaf && m.Method == "verto.ping"
+	deaf, refused := f.deaf && m.Method == "verto.ping", f.noLogin || m.Params.Passwd != fakeVerto
 	f.mu.Unlock()
 	if deaf {
 		return
 	}
 	reply := func(text string) { _ = conn.Write(context.Background(), websocket.MessageText, []byte(text)) }
-	if m.Method == "login" && m.Params.Passwd != fakeVerto {
+	if m.Method == "login" && refused {
 		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"Authentication Failure"}}`, m.ID))
 		return
 	}
@@ -451,6 +469,10 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 	defer f.mu.Unlock()
 	call := m.Params.DialogParams.CallID
 	switch m.Method {
+	case "login":
+		if _, open := f.sockets[conn]; open {
+			f.sockets[conn] = m.Params.Session
+		}
 	case "verto.invite":
 		if m.Params.DialogParams.RecoverCall == nil || *m.Params.DialogParams.RecoverCall || f.closed {
 			return

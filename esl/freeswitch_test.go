@@ -226,6 +226,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(ownerVar) != "" {
+		os.Exit(serveAsOwner())
+	}
 	code := m.Run()
 	if shared.fs != nil {
 		if code == 0 {

@@ -31,7 +31,8 @@ const varResponse = "last_bridge_proto_specific_hangup_cause"
 // inbound is a channel that the dialplan parked for us, or sent to our socket.
 type inbound struct {
 	*leg
-	start    event // its CHANNEL_PARK, or what the socket said of it
+	start    event  // its CHANNEL_PARK, or what the socket said of it
+	entry    *entry // it came over our socket; nil for not
 	accept   func(bridge.Offer)
 	told     stage             // what the caller was told last
 	tone     bool              // he hears a tone of early media
@@ -84,7 +85,7 @@ func (in *inbound) offer() {
 func (in *inbound) take() error {
 	v, ctx := in.link.verbs(), in.setup.ctx
 	set := map[string]string{"TGTRUNK_LEG": in.id, varApp: "", varTaken: in.link.opt.App, varFree: ""}
-	repark := !in.link.entries.has(in.main.id)
+	repark := in.entry == nil
 	if repark {
 		set["park_timeout"] = waitingTimeout
 	}
@@ -191,7 +192,9 @@ func (in *inbound) order(item any) {
 			in.prepare()
 		}
 	case entryClosed:
-		in.leaves()
+		if item.entry == in.entry {
+			in.leaves()
+		}
 	}
 }
 
@@ -259,8 +262,7 @@ func (in *inbound) expired() {
 func (in *inbound) release(ctx context.Context) error {
 	sentOn := in.sentOn(ctx)
 	id := in.takeMain()
-	entry := in.link.entries.take(in.start.id)
-	defer entry.close()
+	defer in.entry.close()
 	if id == "" {
 		return nil
 	}
@@ -275,7 +277,7 @@ func (in *inbound) release(ctx context.Context) error {
 	maps.Copy(variables, in.facts)
 	return in.link.letGo(ctx, id, departure{
 		variables: variables, farewell: farewellOf(in.ended.Cause),
-		onward: !in.answered, entry: entry != nil, failed: in.start.variable(varFailed),
+		onward: !in.answered, entry: in.entry != nil, failed: in.start.variable(varFailed),
 	})
 }
 

@@ -156,6 +156,8 @@ func (l *leg) workOff() {
 			if was == item.event.id && l.main.id == "" {
 				item.again() // it is another call now
 			}
+		case enteredAgain:
+			l.enteredAgain(item.event)
 		default:
 			l.role.order(item)
 		}

@@ -21,14 +21,16 @@ import (
 
 // Link is one FreeSWITCH as a trunk.
 type Link struct {
-	opt     Options
-	timing  timing
-	ids     *ids
-	tenure  *tenure
+	opt    Options
+	timing timing
+	ids    *ids
+	tenure *tenure
+	// unwitnessed holds a token when the WebSocket that the tenure may name was lost.
+	unwitnessed chan struct{}
+
 	started atomic.Bool
 	port    *media.RTPPort // set by Run before anything uses it
 	legs    pbx.Registry[*leg]
-	entries entries
 	ways    ways
 	tasks   sync.WaitGroup // short work beside the legs: removing what nobody owns
 	counts  frameCounts
@@ -53,6 +55,7 @@ type timing struct {
 	lostAfter              time.Duration // how long calls go on while FreeSWITCH cannot be reached
 	beat                   time.Duration // between two signs of life of who serves the application
 	lease                  time.Duration // without one the application is anybody's
+	bereft                 time.Duration // without one, and without the WebSocket that the last one named, as well
 	standby                time.Duration // between two looks of who waits for it
 	claim                  time.Duration // how long what was written where nothing was must stay
 	settle                 time.Duration // before unicast may be sent to a channel that has just been answered
@@ -61,7 +64,7 @@ type timing struct {
 func defaultTiming() timing {
 	return timing{
 		backoffMin: 200 * time.Millisecond, backoffMax: 15 * time.Second, watch: 5 * time.Second, sweep: 10 * time.Second,
-		lostAfter: 30 * time.Second, beat: 2 * time.Second, lease: 8 * time.Second, standby: 500 * time.Millisecond,
+		lostAfter: 30 * time.Second, beat: time.Second, lease: 12 * time.Second, bereft: 2 * time.Second, standby: 250 * time.Millisecond,
 		claim: 250 * time.Millisecond, settle: 300 * time.Millisecond,
 	}
 }
@@ -80,8 +83,9 @@ func New(o Options) (*Link, error) {
 		return nil, fmt.Errorf("configure freeswitch %q: %w", o.Name, err)
 	}
 	o.Log = o.Log.With("trunk", o.Name)
-	l := &Link{opt: o, timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected, condemned: map[string]struct{}{}}
-	l.tenure = newTenure(o.App, l.ids.instance)
+	l := &Link{opt: o, timing: defaultTiming(), ids: newIDs(o.App), down: ErrNotConnected, condemned: map[string]struct{}{},
+		unwitnessed: make(chan struct{}, 1)}
+	l.tenure = newTenure(o.App, l.ids.instance, o.Verto.Login)
 	l.ways.ready = make(chan struct{})
 	return l, nil
 }
@@ -201,7 +205,7 @@ func (l *Link) receive(ctx context.Context, e event, accept func(bridge.Offer)) 
 	}
 	if owner := l.legs.Owner(e.id); owner != nil {
 		if ours && e.inDialplan() {
-			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, accept) }})
+			owner.inbox.Put(parkedAgain{e, func() { l.enlist(ctx, e, nil, accept) }})
 			return
 		}
 		owner.inbox.Put(e)
@@ -229,14 +233,16 @@ func (l *Link) keepEarly(e event) bool {
 // arrive offers a channel that the dialplan gave us. It reports false where the channel belongs to a leg already, or is
 // one of those that we made.
 func (l *Link) arrive(ctx context.Context, e event, accept func(bridge.Offer)) bool {
-	if strings.HasPrefix(e.id, l.ids.mark) {
-		return false
-	}
-	return l.enlist(ctx, e, accept)
+	return !l.isOurs(e) && l.enlist(ctx, e, nil, accept)
 }
 
-// enlist is arrive for channels that we may have made ourselves.
-func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) bool {
+// isOurs reports whether we have made a channel, and have not given it up since.
+func (l *Link) isOurs(e event) bool {
+	return strings.HasPrefix(e.id, l.ids.mark) && e.variable(varFree) != "true"
+}
+
+// enlist is arrive for channels that we may have made ourselves, and for those that came over our socket.
+func (l *Link) enlist(ctx context.Context, e event, own *entry, accept func(bridge.Offer)) bool {
 	if !validID(e.id) || l.legs.Owner(e.id) != nil {
 		return false
 	}
@@ -245,11 +251,11 @@ func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) b
 	}
 	leg := l.newLeg(ctx, "inbound")
 	leg.main.id = e.id
-	leg.role = &inbound{leg: leg, start: e, accept: accept}
+	leg.role = &inbound{leg: leg, start: e, entry: own, accept: accept}
 	if !l.legs.Add(leg) {
 		leg.setup.end()
 		tasks := context.WithoutCancel(ctx)
-		l.tasks.Go(func() { l.turnAway(tasks, e, bridge.AccountDown) })
+		l.tasks.Go(func() { l.turnAway(tasks, e, own, bridge.AccountDown) })
 		return true
 	}
 	l.legs.Confirm(e.id, leg)
@@ -258,12 +264,11 @@ func (l *Link) enlist(ctx context.Context, e event, accept func(bridge.Offer)) b
 }
 
 // turnAway sends a caller's channel that has no leg on in the dialplan, or hangs it up.
-func (l *Link) turnAway(ctx context.Context, e event, reason bridge.Reason) {
+func (l *Link) turnAway(ctx context.Context, e event, own *entry, reason bridge.Reason) {
 	cause := bridge.CauseOf(reason)
-	entry := l.entries.take(e.id)
-	defer entry.close()
+	defer own.close()
 	err := l.letGo(ctx, e.id, departure{variables: causeVariables(pbx.StatusOf(reason), cause), farewell: farewellOf(cause),
-		onward: !e.answered(), entry: entry != nil, failed: e.variable(varFailed)})
+		onward: !e.answered(), entry: own != nil, failed: e.variable(varFailed)})
 	if err != nil {
 		l.opt.Log.Warn("cannot give a channel back to the dialplan", "channel", e.id, "error", err)
 	}

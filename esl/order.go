@@ -19,7 +19,9 @@ type (
 	audioLost struct{ session *vertoSession } // that WebSocket was lost, and with it its media channels
 	jobDone   struct{ result }                // the dialling job has come to its end
 	// entryClosed says that the socket application no longer holds the caller.
-	entryClosed struct{}
+	entryClosed struct{ entry *entry }
+	// enteredAgain says that the dialplan has handed a leg's own channel to our socket.
+	enteredAgain struct{ event event }
 	// parkedAgain says that the dialplan has parked a leg's own channel for this trunk once more; again offers it.
 	parkedAgain struct {
 		event event

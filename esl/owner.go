@@ -15,20 +15,26 @@ import (
 // tenure is the right to serve an application on one FreeSWITCH, which one process has at a time: two would take each
 // other's callers and hang each other's channels up. It is a global variable of FreeSWITCH that its holder changes every
 // few seconds, by a command that changes nothing unless the variable still holds what it held
-// (global_setvar NAME=NEW=OLD). Who waits for it takes it when it is free, or has not changed for timing.lease.
+// (global_setvar NAME=NEW=OLD). Who waits for it takes it when it is free, when it has not changed for timing.lease, or when
+// its holder's witness has gone (vigil).
 type tenure struct {
 	variable string // its name
+	instance string // how the ids of this process begin
 	prefix   string // how the values begin that this link writes: its instance, host and process
+	login    string // of mod_verto, that may be named in a value; "" for none
 
 	mu    sync.Mutex // held over the commands, so that a renewal does not undo giveBack
 	beats uint64     // guarded by mu
 	given bool       // guarded by mu; it was given back for good
+	last  string     // guarded by mu; the value that was found written; "" where that was not heard
+	since time.Time  // guarded by mu; when the last renewal that came about was begun
+	named bool       // guarded by mu; the last value written names the WebSocket
 }
 
 // freeTenure is the value that a holder leaves behind.
 const freeTenure = "free"
 
-func newTenure(app, instance string) *tenure {
+func newTenure(app, instance, login string) *tenure {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "unknown"
@@ -39,7 +45,11 @@ func newTenure(app, instance string) *tenure {
 		}
 		return '_'
 	}, host)
-	return &tenure{variable: "tgtrunk_owner_" + app, prefix: fmt.Sprintf("%s/%s/%d/", instance, host, os.Getpid())}
+	if !isLogin(login) {
+		login = ""
+	}
+	return &tenure{variable: "tgtrunk_owner_" + app, instance: instance, login: login,
+		prefix: fmt.Sprintf("%s/%s/%d/", instance, host, os.Getpid())}
 }
 
 // isNameChar reports whether a character has no meaning to global_setvar.
@@ -56,14 +66,24 @@ func (t *tenure) read(ctx context.Context, v verbs) (string, error) {
 // then: global_setvar does not say whether it did anything.
 func (t *tenure) write(ctx context.Context, v verbs, old string) (string, error) {
 	t.beats++
-	words := fmt.Sprintf("%s=%s%d", t.variable, t.prefix, t.beats)
+	value := fmt.Sprint(t.prefix, t.beats)
+	t.named = t.login != "" && witnessOf(ctx, v, t.login, t.instance) == present
+	if t.named {
+		value += "/" + t.login
+	}
+	words := t.variable + "=" + value
 	if old != "" {
 		words += "=" + old
 	}
+	t.last = ""
 	if err := v.do(ctx, "global_setvar", words); err != nil {
 		return "", err
 	}
-	return t.read(ctx, v)
+	there, err := t.read(ctx, v)
+	if there == value {
+		t.last = value
+	}
+	return there, err
 }
 
 func (t *tenure) isOurs(value string) bool { return strings.HasPrefix(value, t.prefix) }
@@ -75,14 +95,30 @@ func (t *tenure) renew(ctx context.Context, v verbs) error {
 	if t.given {
 		return nil
 	}
-	value, err := t.read(ctx, v)
+	began := time.Now()
+	value, err := t.last, error(nil)
+	if value == "" { // whether the one before has got through was not heard
+		value, err = t.read(ctx, v)
+	}
 	if err == nil && (value == "" || t.isOurs(value)) {
 		value, err = t.write(ctx, v, value)
 	}
-	if err == nil && !t.isOurs(value) {
-		err = fmt.Errorf("%w: %s", ErrReplaced, holder(value))
+	switch {
+	case err != nil:
+		return err
+	case value != "" && !t.isOurs(value):
+		return fmt.Errorf("%w: %s", ErrReplaced, holder(value))
+	case t.last != "":
+		t.since = began
 	}
-	return err
+	return nil
+}
+
+// renewed returns when, at the latest, the last value was written, and whether that names our WebSocket.
+func (t *tenure) renewed() (since time.Time, named bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.since, t.named
 }
 
 // giveBack lets the next have the application at once.
@@ -112,7 +148,7 @@ func (l *Link) giveBack(ctx context.Context) {
 // holder says in words who wrote a value.
 func holder(value string) string {
 	parts := strings.Split(value, "/")
-	if len(parts) != 4 {
+	if len(parts) < 4 {
 		return value
 	}
 	return "process " + parts[2] + " on " + parts[1]
@@ -129,14 +165,17 @@ func instanceOf(value, mark string) string {
 
 // hold returns when this link has the application, and waits while another process has it.
 func (l *Link) hold(ctx context.Context, v verbs) error {
-	var seen, said string
-	var since time.Time
+	var seen vigil
+	var said string
 	for {
 		value, err := l.tenure.read(ctx, v)
 		if err != nil {
 			return err
 		}
-		stale := value != "" && value == seen && time.Since(since) > l.timing.lease
+		if seen.look(value); !l.tenure.isOurs(value) {
+			seen.ask(ctx, v)
+		}
+		stale := value != "" && seen.over(l.timing)
 		if value == "" || value == freeTenure || stale || l.tenure.isOurs(value) {
 			got, err := l.claim(ctx, v, value)
 			if err != nil {
@@ -152,9 +191,6 @@ func (l *Link) hold(ctx context.Context, v verbs) error {
 				l.forget()
 			}
 			return nil
-		}
-		if value != seen {
-			seen, since = value, time.Now()
 		}
 		if who := holder(value); who != said {
 			said = who
@@ -172,6 +208,7 @@ func (l *Link) claim(ctx context.Context, v verbs, old string) (bool, error) {
 	t := l.tenure
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.since = time.Now()
 	value, err := t.write(ctx, v, old)
 	if err != nil || old != "" {
 		return t.isOurs(value), err
@@ -214,17 +251,42 @@ func (l *Link) isSpared(id string) bool {
 	return l.predecessor != "" && strings.HasPrefix(id, l.predecessor) && time.Now().Before(l.spared)
 }
 
-// keep renews the right to serve the application until ctx ends, it is lost, or an answer is overdue.
+// fence is how long after its last sign of life a holder stops, before others may think that it has.
+func (t timing) fence() time.Duration { return t.lease * 7 / 8 }
+
+// keep renews the right to serve the application until ctx ends or it is lost. It gives the connection up early enough
+// that whoever takes the application, because of signs of life that do not get through, finds nobody there.
 func (l *Link) keep(ctx context.Context, v verbs) error {
-	for pbx.Sleep(ctx, l.timing.beat) {
-		err := l.tenure.renew(ctx, v)
+	beat := time.NewTimer(l.timing.beat)
+	defer beat.Stop()
+	for {
+		since, named := l.tenure.renewed()
+		limit := since.Add(l.timing.fence())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+		case <-l.unwitnessed:
+			if short := time.Now().Add(l.timing.bereft * 3 / 4); named && short.Before(limit) {
+				limit = short // others see it as well, and without a word of ours take it for our end
+			}
+		}
+		err := l.renew(ctx, v, limit)
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
 		case errors.Is(err, context.DeadlineExceeded):
-			return fmt.Errorf("freeswitch gives no sign of life within %v: %w", l.opt.RequestTimeout, err)
+			return fmt.Errorf("freeswitch lets no sign of life through in time: %w", err)
 		default:
 			return err
 		}
+		beat.Reset(l.timing.beat)
 	}
-	return nil
+}
+
+func (l *Link) renew(ctx context.Context, v verbs, limit time.Time) error {
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	return l.tenure.renew(ctx, v)
 }

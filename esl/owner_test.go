@@ -186,8 +186,7 @@ func TestPredecessorDied(t *testing.T) {
 		t.Error("took over from a process that may live")
 	}
 	soonTrue(t, "taken over", s.Connected)
-	taken := time.Now()
-	if wait := taken.Sub(began); wait < s.timing.lease {
+	if wait := time.Since(began); wait < s.timing.lease {
 		t.Errorf("took over after %v", wait)
 	}
 	f.caller("anna")
@@ -197,7 +196,7 @@ func TestPredecessorDied(t *testing.T) {
 		t.Error("the channel of a process that may live was hung up")
 	}
 	soonTrue(t, "what the dead one left is gone", func() bool { return !f.lives(orphan) })
-	if spared := time.Since(taken); spared < s.timing.lostAfter {
+	if spared := time.Since(began) - s.timing.lease; spared < s.timing.lostAfter {
 		t.Errorf("it was hung up after %v", spared)
 	}
 	o.Leg.Hangup(bridge.CauseOf(bridge.Busy))
@@ -210,7 +209,7 @@ func TestReplaced(t *testing.T) {
 	f := newFakeFS(t)
 	s := f.serveWith(t, func(timing *timing) { timing.lease = time.Minute })
 	soonTrue(t, "connected", s.Connected)
-	if owner := f.owner(); !strings.HasPrefix(owner, s.ids.instance) || len(strings.Split(owner, "/")) != 4 {
+	if owner := f.owner(); !strings.HasPrefix(owner, s.ids.instance) || len(strings.Split(owner, "/")) < 4 {
 		t.Errorf("owner %q", owner)
 	}
 	f.caller("anna")
@@ -272,7 +271,7 @@ func TestManyClaim(t *testing.T) {
 
 func TestHolder(t *testing.T) {
 	t.Parallel()
-	tenure := newTenure("tgtrunk", "tgtrunk-0-1-")
+	tenure := newTenure("tgtrunk", "tgtrunk-0-1-", "a@b")
 	value := tenure.prefix + "7"
 	if got := holder(value); !strings.HasPrefix(got, "process ") || !tenure.isOurs(value) {
 		t.Errorf("holder of %q is %q", value, got)

@@ -36,6 +36,24 @@ func newRigWith(t *testing.T, fs *freeswitch, o esl.Options) *rig {
 
 func startRig(t *testing.T, fs *freeswitch, o esl.Options) *rig {
 	t.Helper()
+	r := runRig(t, fs, o)
+	eventually(t, "connected", r.link.Connected)
+	return r
+}
+
+// standBy is newRigWith for a link that another process does not let in.
+func standBy(t *testing.T, fs *freeswitch, o esl.Options) *rig {
+	t.Helper()
+	r := runRig(t, fs, o)
+	t.Cleanup(func() {
+		r.stop()
+		r.nothingLeft()
+	})
+	return r
+}
+
+func runRig(t *testing.T, fs *freeswitch, o esl.Options) *rig {
+	t.Helper()
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
@@ -59,7 +77,6 @@ func startRig(t *testing.T, fs *freeswitch, o esl.Options) *rig {
 		}
 	})
 	t.Cleanup(r.stop)
-	eventually(t, "connected", link.Connected)
 	return r
 }
 

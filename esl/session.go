@@ -83,6 +83,11 @@ func (l *Link) serve(ctx context.Context, conn *connection, accept func(bridge.O
 	if err != nil {
 		return err
 	}
+	if since, _ := l.tenure.renewed(); time.Since(since) > l.timing.beat { // all that has taken long
+		if err := l.renew(ctx, verbs{conn: conn}, since.Add(l.timing.fence())); err != nil {
+			return err
+		}
+	}
 	for _, e := range l.enter(conn, core, version) {
 		l.receive(context.WithoutCancel(ctx), e, accept)
 	}

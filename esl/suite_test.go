@@ -51,7 +51,7 @@ type fakeWorld struct {
 func shortTiming() timing {
 	return timing{backoffMin: 5 * time.Millisecond, backoffMax: 50 * time.Millisecond, watch: 200 * time.Millisecond,
 		sweep: 100 * time.Millisecond, lostAfter: 500 * time.Millisecond, beat: 50 * time.Millisecond,
-		lease: time.Second, standby: 10 * time.Millisecond, claim: time.Millisecond, settle: time.Millisecond}
+		lease: time.Second, bereft: 200 * time.Millisecond, standby: 10 * time.Millisecond, claim: time.Millisecond, settle: time.Millisecond}
 }
 
 func newFakeWorld(t testing.TB) *fakeWorld { return newFakeWorldWith(t, nil) }

@@ -236,7 +236,9 @@ func TestSocketNeedsAsync(t *testing.T) {
 // TestSentOn: a party who is sent to another extension is let be, even where that parks it; and where it is an extension of
 // ours, that is another call.
 func TestSentOn(t *testing.T) {
-	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	r, phone := newPhoneRig(t, lab.PhoneOptions{Tone: 600}, func(o *esl.Options) {
+		o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", sharedFreeSWITCH(t).ports.socket), Password: "sesame"}
+	})
 	t.Run("to a park of others", func(t *testing.T) {
 		c := call(t, phone, "5001")
 		o := r.offer()
@@ -318,25 +320,29 @@ func TestSentOn(t *testing.T) {
 		}
 		c.Hangup()
 	})
-	for _, answered := range []bool{true, false} {
-		t.Run(fmt.Sprintf("to us, answered %v", answered), func(t *testing.T) {
+	for _, to := range []struct {
+		number   string
+		answered bool
+	}{{"5002", true}, {"5002", false}, {"7003", true}, {"7003", false}} {
+		t.Run(fmt.Sprintf("to us at %s, answered %v", to.number, to.answered), func(t *testing.T) {
 			c := call(t, phone, "5001")
 			o := r.offer()
 			reason := bridge.Cancelled
-			if o.Leg.Ring(); answered {
+			if o.Leg.Ring(); to.answered {
 				o.Leg.Answer()
 				next[bridge.Answered](t, o.Leg)
 				reason = bridge.Normal
 			}
-			r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " 5002 XML lab")
+			r.api("uuid_transfer " + o.Variables["PBX_CHANNEL_ID"] + " " + to.number + " XML lab")
 			ended(t, o.Leg, reason)
 			second := r.offer()
-			if second.Dialled != "5002" || second.Caller.Number != "200" {
+			if second.Dialled != to.number || second.Caller.Number != "200" {
 				t.Errorf("offer %+v", second.Request)
 			}
 			second.Leg.Answer()
 			next[bridge.Answered](t, second.Leg)
 			s := speak(t, next[bridge.Media](t, second.Leg).Flow, 900)
+			s.hears(t, 600)
 			if _, err := c.Audio().WaitTone(soon(t), 900, time.Second); err != nil {
 				t.Error(err)
 			}

@@ -1,8 +1,11 @@
 package esl_test
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/esl"
 	"github.com/tgtrunk/tgtrunk/lab"
 )
 
@@ -55,4 +58,52 @@ func TestBlindTransfer(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestTransferredToTelegram: a phone that sends the Telegram user it talks to on to an extension that calls Telegram leaves two
+// Telegram users talking to each other, whichever way that extension hands the call to us. One who is not reached ends
+// both calls.
+func TestTransferredToTelegram(t *testing.T) {
+	const otherTone = 1700
+	for _, direction := range directions {
+		for _, number := range []string{"5002", "7002"} {
+			t.Run(direction.name+", to "+number, func(t *testing.T) {
+				fs := sharedFreeSWITCH(t)
+				o := fs.options()
+				o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", fs.ports.socket), Password: "sesame"}
+				for _, answers := range []bool{true, false} {
+					d := newDeskWith(t, o, lab.PhoneOptions{}, lab.PhoneOptions{})
+					talk := direction.begin(d, nil)
+					talk.bothHear(t)
+					if err := talk.phone.Transfer(soon(t), number); err != nil {
+						t.Fatal(err)
+					}
+					offer := d.offer()
+					if offer.Dialled != number {
+						t.Errorf("offer %+v", offer.Request)
+					}
+					offer.Leg.Ring()
+					if _, err := talk.phone.WaitOver(soon(t)); err != nil {
+						t.Error(err)
+					}
+					if !answers {
+						offer.Leg.Hangup(bridge.CauseOf(bridge.Busy))
+						ended(t, offer.Leg, bridge.Busy)
+						ended(t, talk.leg, bridge.Normal)
+						d.stop()
+						continue
+					}
+					offer.Leg.Answer()
+					next[bridge.Answered](t, offer.Leg)
+					other := speak(t, next[bridge.Media](t, offer.Leg).Flow, otherTone)
+					talk.s.hears(t, otherTone)
+					other.hears(t, ourTone)
+					offer.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+					ended(t, offer.Leg, bridge.Normal)
+					ended(t, talk.leg, bridge.Normal)
+					d.stop()
+				}
+			})
+		}
+	}
 }

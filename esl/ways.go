@@ -133,6 +133,10 @@ func (l *Link) vertoSession(serving context.Context) (since time.Time, err error
 	running.Wait() // the login may have come about in the last moment
 	if l.ways.verto.CompareAndSwap(session, nil) {
 		since = began
+		select {
+		case l.unwitnessed <- struct{}{}:
+		default:
+		}
 		for _, leg := range l.legs.All() {
 			leg.inbox.Put(audioLost{session: session})
 		}
