@@ -28,6 +28,7 @@ var limitRows = []limitSection{
 		{what: "from the answer until audio flows: `MEDIA`", from: "bridge t.Media"},
 		{what: "Telegram's own limit of that", from: "telegram/calls t.Connect", set: "Telegram"},
 		{what: "one request to Telegram that sets a call up", from: "telegram/calls l.Request"},
+		{what: "from asking Telegram for a call, without an answer, until nobody looks any more for a call it may have made, to end it", from: "telegram/calls lostFor"},
 		{what: "finding whom a number means, all requests together", from: "telegram resolveIn"},
 		{what: "waiting for the person's presence before the call", from: "telegram presenceIn"},
 		{what: "telling Telegram that a call has ended, all attempts", from: "telegram/calls discardPatience"},

@@ -20,8 +20,9 @@ import (
 func (a *Account) protect(logout func(error)) telegram.Middleware {
 	return telegram.MiddlewareFunc(func(next tg.Invoker) telegram.InvokeFunc {
 		return func(ctx context.Context, in bin.Encoder, out bin.Decoder) error {
-			err := a.guard.Do(ctx, calls.Wanted(ctx), methodOf(in), func(ctx context.Context) error {
-				return next.Invoke(ctx, in, out)
+			wanted := calls.Wanted(ctx)
+			err := a.guard.Do(ctx, wanted, methodOf(in), func(ctx context.Context) error {
+				return next.Invoke(ctx, whileWanted{in, wanted}, out)
 			})
 			switch {
 			case err == nil:
@@ -32,6 +33,20 @@ func (a *Account) protect(logout func(error)) telegram.Middleware {
 			return legible(err)
 		}
 	})
+}
+
+// whileWanted is a request that is not sent any more, not even after a reconnect, once nobody needs its answer.
+type whileWanted struct {
+	bin.Encoder
+	wanted context.Context
+}
+
+// Encode implements bin.Encoder; the client encodes a request each time it sends it.
+func (f whileWanted) Encode(b *bin.Buffer) error {
+	if err := f.wanted.Err(); err != nil {
+		return fmt.Errorf("send request: %w", err)
+	}
+	return f.Encoder.Encode(b) //nolint:wrapcheck // it is the request's own
 }
 
 // methodOf is the TL name of a request, as "contacts.resolveUsername".

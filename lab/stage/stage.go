@@ -185,7 +185,9 @@ func (s *Stage) startCloud(base context.Context, o Options) error {
 	if s.Voice, err = phone.Tone(TelegramTone); err != nil {
 		return err
 	}
-	if s.net, err = voip.ListenNet(voip.NetOptions{Listen: "127.0.0.1:0", Loopback: true, Log: o.Log}); err != nil || o.Prepare == nil {
+	// Every phone has an address of its own, as on different devices: a call is put on the socket with the fewest.
+	phones := voip.NetOptions{Listen: "127.0.0.1:0", Shards: len(users), Loopback: true, Log: o.Log}
+	if s.net, err = voip.ListenNet(phones); err != nil || o.Prepare == nil {
 		return err
 	}
 	return o.Prepare(s)

@@ -146,7 +146,7 @@ func (c *Call) run() {
 		select {
 		case <-c.mail.wake:
 			c.work()
-		case p := <-c.placed:
+		case p := <-c.ask.placed:
 			c.requested(p)
 		case e, ok := <-c.media.events:
 			c.engineEvent(e, ok)
@@ -183,6 +183,8 @@ func (c *Call) enter(p phase, limit time.Duration) {
 // tooLate ends the call because its phase has lasted too long.
 func (c *Call) tooLate() {
 	switch c.phase {
+	case requesting:
+		c.fail(&Error{Kind: NoConnection, Err: errUnanswered})
 	case waiting:
 		kind := NotReceived
 		if c.received {

@@ -159,33 +159,35 @@ func (c *Call) finish() {
 	c.jobs.group.Wait()
 }
 
-// clear takes the call off the line and off Telegram. A phone.requestCall that is still on its way is awaited, or the
-// callee's phone would ring for nobody.
+// clear takes the call off the line and off Telegram, also where Telegram has not told us of it yet.
 func (c *Call) clear(duration time.Duration) {
-	if c.phase == requesting && c.placed != nil {
-		select {
-		case p := <-c.placed:
-			if p.err == nil {
-				c.learn(p.call)
-			}
-		case <-c.base.Done():
-		}
-	}
-	if c.id == 0 {
+	if c.id != 0 {
+		c.part(c.end.reason, duration)
 		return
 	}
+	for accepted, found := c.trace(); found; accepted, found = c.trace() {
+		reason := c.end.reason
+		if accepted && reason == Missed {
+			reason = Disconnect
+		}
+		c.part(reason, 0)
+	}
+}
+
+// part takes a call with an id off the line and off Telegram.
+func (c *Call) part(reason Reason, duration time.Duration) {
 	c.line.forget(c, c.id)
 	if c.end.discard {
-		c.discard(duration)
+		c.discard(reason, duration)
 	}
 }
 
 // discard tells Telegram, again if need be, within bounds.
-func (c *Call) discard(duration time.Duration) {
+func (c *Call) discard(reason Reason, duration time.Duration) {
 	ctx, cancel := context.WithTimeout(c.base, discardPatience)
 	defer cancel()
 	request := &tg.PhoneDiscardCallRequest{
-		Peer: c.input(), Duration: int(duration / time.Second), Reason: c.end.reason.tl(),
+		Peer: c.input(), Duration: int(duration / time.Second), Reason: reason.tl(),
 	}
 	for delay := retryDelay; ; delay *= 2 {
 		err := c.tryDiscard(ctx, request)

@@ -2,14 +2,11 @@ package calls
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/gotd/td/tg"
-	"github.com/gotd/td/tgerr"
 
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
@@ -31,20 +28,14 @@ var (
 type handshake struct {
 	id         int64
 	accessHash int64
-	secret     *secret     // ours; nil until the group is known
-	commitment []byte      // incoming: hash of the caller's public value
-	alarm      alarm       // incoming: whether the caller hears ringing
-	key        *voip.Key   // outgoing: from phoneCallAccepted on
-	print      int64       // the key's fingerprint
-	received   bool        // outgoing: a device has the call
-	accepted   bool        // incoming: Accepted has been told
-	placed     chan placed // outgoing: holds the outcome of phone.requestCall, until it has been taken
-}
-
-// placed is the outcome of phone.requestCall.
-type placed struct {
-	call tg.PhoneCallClass
-	err  error
+	secret     *secret   // ours; nil until the group is known
+	commitment []byte    // incoming: hash of the caller's public value
+	alarm      alarm     // incoming: whether the caller hears ringing
+	key        *voip.Key // outgoing: from phoneCallAccepted on
+	print      int64     // the key's fingerprint
+	received   bool      // outgoing: a device has the call
+	accepted   bool      // incoming: Accepted has been told
+	ask        ask       // outgoing
 }
 
 func (c *Call) protocol() tg.PhoneCallProtocol {
@@ -67,7 +58,6 @@ func (c *Call) place() {
 		c.close(verdict{err: &Error{Kind: NoUser}})
 		return
 	}
-	c.placed = make(chan placed, 1)
 	c.enter(gettingGroup, 0)
 	c.makeSecret(c.request)
 }
@@ -93,78 +83,6 @@ func (c *Call) fetchSecret(ctx context.Context) (*secret, error) {
 		return nil, err
 	}
 	return newSecret(group, random)
-}
-
-// request sends phone.requestCall. It is not cancelled with the call: once it is on its way the callee's phone may
-// ring, so its answer is awaited in any case to discard the call.
-func (c *Call) request() {
-	c.enter(requesting, 0)
-	request := &tg.PhoneRequestCallRequest{UserID: c.target, GAHash: c.secret.hash(), Protocol: c.protocol()}
-	c.jobs.group.Go(func() {
-		ctx, cancel := context.WithTimeout(c.base, c.line.opts.Limits.Request)
-		defer cancel()
-		c.placed <- c.requestCall(withWanted(ctx, c.jobs.ctx), request)
-	})
-}
-
-func (c *Call) requestCall(ctx context.Context, r *tg.PhoneRequestCallRequest) placed {
-	for again := true; ; again = false {
-		id, err := randomID()
-		if err != nil {
-			return placed{err: err}
-		}
-		r.RandomID = id
-		answer, err := c.line.opts.API.PhoneRequestCall(ctx, r)
-		if err == nil {
-			return placed{call: answer.PhoneCall}
-		}
-		if !again || !tgerr.Is(err, "RANDOM_ID_DUPLICATE") {
-			return placed{err: fmt.Errorf("request call: %w", err)}
-		}
-	}
-}
-
-func randomID() (int, error) {
-	var raw [4]byte
-	if _, err := rand.Read(raw[:]); err != nil {
-		return 0, fmt.Errorf("read randomness: %w", err)
-	}
-	return int(int32(binary.LittleEndian.Uint32(raw[:]))), nil
-}
-
-// requested goes on after phone.requestCall.
-func (c *Call) requested(p placed) {
-	c.placed = nil // nothing more comes
-	if p.err != nil {
-		c.fail(classify(p.err))
-		return
-	}
-	c.learn(p.call)
-	if c.id == 0 {
-		c.fail(&Error{Kind: Failed, Err: fmt.Errorf("request call: unexpected answer %T", p.call)})
-		return
-	}
-	c.log = c.log.With("tg_call", c.id)
-	c.log.Debug("placed call", "peer", c.Peer())
-	c.enter(waiting, c.line.reached())
-	c.emit(Requested{})
-	c.line.adopt(c, c.id)
-	c.receive(parcel{call: p.call})
-}
-
-// learn takes the identity of the call that we have requested.
-func (c *Call) learn(answer tg.PhoneCallClass) {
-	w, ok := answer.(interface {
-		GetID() int64
-		GetAccessHash() int64
-		GetParticipantID() int64
-	})
-	if !ok {
-		return
-	}
-	c.id, c.accessHash = w.GetID(), w.GetAccessHash()
-	c.facts.id.Store(c.id)
-	c.facts.participant.Store(w.GetParticipantID())
 }
 
 // accept takes an incoming call; later calls of it are ignored.

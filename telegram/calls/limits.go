@@ -20,7 +20,7 @@ func (t Timeouts) withDefaults() Timeouts {
 
 // Limits are our own, beside Telegram's; the shorter of two holds.
 type Limits struct {
-	Request time.Duration // for one API request that sets a call up; default 15 s
+	Request time.Duration // for one API request that sets a call up; default 15 s. What phone.requestCall has made in spite of it is discarded
 	Discard time.Duration // all attempts to discard a call together, once Run ends; default 5 s
 	Reached time.Duration // outgoing: until a device has the call; 0: only Telegram's
 	Silent  time.Duration // incoming, while Telegram is not told of its reception: from its request to Accept; default 18 s

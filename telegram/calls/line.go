@@ -84,6 +84,7 @@ type registry struct {
 	live    map[*Call]bool  // that run
 	waiting []*Call         // placed or come in before Run
 	parked  parking         // what came for ids that are not known yet
+	lost    map[*Call]bool  // that have ended, while Telegram may have them
 	over    graveyard       // ids of calls that have ended
 }
 
@@ -121,7 +122,7 @@ func New(o Options) *Line {
 		log:      o.Log,
 		ending:   make(chan struct{}),
 		base:     context.Background(),
-		registry: registry{calls: make(map[int64]*Call), live: make(map[*Call]bool), parked: make(parking), over: make(graveyard)},
+		registry: registry{calls: make(map[int64]*Call), live: make(map[*Call]bool), parked: make(parking), lost: make(map[*Call]bool), over: make(graveyard)},
 	}
 	l.SetTimeouts(o.Timeouts)
 	return l
@@ -224,6 +225,7 @@ func (l *Line) deliver(id int64, p parcel) {
 	if !l.parked.put(id, p, time.Now()) {
 		l.log.Debug("dropped update of an unknown call", "tg_call", id)
 	}
+	l.findLost()
 }
 
 // admit makes a call of a phoneCallRequested, or returns nil where there is nothing to do for us: a call that is known
@@ -259,6 +261,7 @@ func (l *Line) adopt(c *Call, id int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.register(c, id)
+	l.findLost()
 }
 
 // register hands the call what came before it. l.mu is held.
@@ -281,6 +284,7 @@ func (l *Line) leave(c *Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.live, c)
+	l.findLost()
 	if l.opts.Received != ReceivedLate {
 		return
 	}

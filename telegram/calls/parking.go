@@ -68,6 +68,21 @@ func (s parking) take(id int64, now time.Time) []parcel {
 	return b.parcels
 }
 
+// find returns an update that is the right one, and the id of its call; nil where there is none.
+func (s parking) find(right func(tg.PhoneCallClass) bool) (id int64, u tg.PhoneCallClass) {
+	for id, b := range s {
+		for _, p := range b.parcels {
+			if p.call != nil && right(p.call) {
+				u = p.call // the last one: the callee may have accepted
+			}
+		}
+		if u != nil {
+			return id, u
+		}
+	}
+	return 0, nil
+}
+
 // graveyard remembers the ids of calls that have ended, so that a redelivered update does not make them ring again.
 type graveyard map[int64]time.Time
 

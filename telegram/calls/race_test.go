@@ -99,10 +99,11 @@ func TestHangUpAtEveryMoment(t *testing.T) {
 	}
 }
 
-// TestLateAnswer: the request's answer comes long after the call was given up, and the call is discarded all the same.
+// TestLateAnswer: the request's answer comes long after the call was given up, and the call is discarded all the same. That
+// it rings would tell its id before; this callee's phone does not.
 func TestLateAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, x *exchange) {
-		a, b := x.join(alice), x.join(bob, atOnce)
+		a, b := x.join(alice), x.join(bob)
 		x.then(alice, "requestCall", func(context.Context) { time.Sleep(12 * time.Second) })
 		out := a.Place(to(bob))
 		in := b.next(t)
@@ -242,5 +243,174 @@ func TestBeforeRun(t *testing.T) {
 		<-done
 		ended(t, out)
 		ended(t, in)
+	})
+}
+
+// TestAnswerAfterGivingUp: Telegram takes a call and says so when we have long given it up.
+func TestAnswerAfterGivingUp(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		b.opts.Limits.Silent = time.Hour // it waits for the caller to end it
+		b.SetTimeouts(Timeouts{Receive: time.Hour})
+		x.then(alice, "requestCall", func(ctx context.Context) { sleep(ctx, 40*time.Second) })
+		began := time.Now()
+		out := a.Place(to(bob))
+		in := b.next(t)
+		if e := ended(t, out); e.Err == nil || e.Err.Kind != NoConnection || e.Reason != Missed || time.Since(began) != 15*time.Second {
+			t.Errorf("ended %+v after %v", e, time.Since(began))
+		}
+		if e := ended(t, in); e.Reason != Missed || !e.Remote || time.Since(began) != 40*time.Second {
+			t.Errorf("callee's end %+v after %v", e, time.Since(began))
+		}
+		a.running.Wait()
+		if len(a.calls) != 0 || len(a.lost) != 0 {
+			t.Error("the call is still on the line")
+		}
+	})
+}
+
+// TestAnswerIsLost: Telegram takes a call, and the answer never comes; what it tells of the call must do.
+func TestAnswerIsLost(t *testing.T) {
+	noAnswer := func(ctx context.Context) { <-ctx.Done() }
+	for _, c := range []struct {
+		name  string
+		after time.Duration // callee's device has the call, or its user accepts
+		takes bool
+		want  time.Duration
+		said  string
+	}{
+		{name: "rings before we give up", after: 5 * time.Second, want: 15 * time.Second, said: "discardCall missed 0"},
+		{name: "rings after that", after: 30 * time.Second, want: 30 * time.Second, said: "discardCall missed 0"},
+		{name: "accepted after that", after: 30 * time.Second, takes: true, want: 30 * time.Second, said: "discardCall disconnect 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				a, b := x.join(alice), x.join(bob, func(o *Options) { o.Received = ReceivedOnceTaken })
+				x.then(alice, "requestCall", noAnswer)
+				began := time.Now()
+				out := a.Place(to(bob))
+				in := b.next(t)
+				time.AfterFunc(c.after, func() {
+					if c.takes {
+						in.Accept()
+					} else {
+						in.Taken()
+					}
+				})
+				if e := ended(t, out); e.Err == nil || e.Err.Kind != NoConnection || time.Since(began) != 15*time.Second {
+					t.Errorf("ended %+v after %v", e, time.Since(began))
+				}
+				if e := ended(t, in); !e.Remote || time.Since(began) != c.want {
+					t.Errorf("callee's end %+v after %v", e, time.Since(began))
+				}
+				if got := x.said(alice, "discardCall"); len(got) != 1 || got[0] != c.said {
+					t.Errorf("said %q", got)
+				}
+			})
+		})
+	}
+	t.Run("the request fails", func(t *testing.T) {
+		bubble(t, func(t *testing.T, x *exchange) {
+			a, b := x.join(alice), x.join(bob, func(o *Options) { o.Received = ReceivedOnceTaken })
+			x.refuse(alice, "requestCall", errors.New("connection lost"))
+			out := a.Place(to(bob))
+			in := b.next(t)
+			if e := ended(t, out); e.Err == nil || e.Err.Kind != Failed {
+				t.Errorf("ended %+v", e)
+			}
+			time.Sleep(time.Minute)
+			in.Taken()
+			if e := ended(t, in); e.Reason != Missed || !e.Remote {
+				t.Errorf("callee's end %+v", e)
+			}
+		})
+	})
+	t.Run("nothing comes", func(t *testing.T) {
+		bubble(t, func(t *testing.T, x *exchange) {
+			a := x.join(alice)
+			x.then(alice, "requestCall", func(ctx context.Context) { <-ctx.Done() })
+			began := time.Now()
+			ended(t, a.Place(to(bob)))
+			synctest.Wait()
+			if len(a.lost) != 1 {
+				t.Error("nobody looks for the call")
+			}
+			a.running.Wait()
+			if got := time.Since(began); got != lostFor || len(a.lost) != 0 {
+				t.Errorf("looked for it for %v", got)
+			}
+		})
+	})
+	t.Run("the line ends", func(t *testing.T) {
+		bubble(t, func(t *testing.T, x *exchange) {
+			a := x.join(alice)
+			x.refuse(alice, "requestCall", errors.New("connection lost"))
+			ended(t, a.Place(to(bob)))
+			began := time.Now()
+			a.stop()
+			if got := time.Since(began); got != 0 {
+				t.Errorf("it took %v", got)
+			}
+		})
+	})
+}
+
+// TestOthersAreNotLost: while a call is lost, nobody else's is taken for it.
+func TestOthersAreNotLost(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, atOnce)
+		up, _ := talk(t, a, b)
+		x.on(alice, "requestCall", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		ended(t, a.Place(to(bob))) // Telegram does not know of it
+		x.on(alice, "requestCall", nil)
+		x.then(alice, "requestCall", func(context.Context) { time.Sleep(5 * time.Second) })
+		out := a.Place(to(bob)) // rings before its id is known
+		in := b.next(t)
+		expect[Requested](t, out)
+		expect[Received](t, out)
+		in.Accept()
+		expect[Accepted](t, out)
+		expect[Established](t, out)
+		now := int(time.Now().Unix())
+		for id, w := range map[int64]*tg.PhoneCallWaiting{
+			9001: {AdminID: alice, ParticipantID: bob + 1, Date: now},                        // somebody else called, from another device
+			9002: {AdminID: bob, ParticipantID: alice, Date: now},                            // not even ours
+			9003: {AdminID: alice, ParticipantID: bob, Date: now - int(time.Hour.Seconds())}, // of another time
+		} {
+			w.ID = id
+			_ = a.HandleCall(t.Context(), &tg.UpdatePhoneCall{PhoneCall: w})
+		}
+		synctest.Wait()
+		if got := x.said(alice, "discardCall"); got != nil {
+			t.Errorf("said %q", got)
+		}
+		if len(a.lost) != 1 {
+			t.Error("the lost call is not looked for any more")
+		}
+		out.Discard(Ordinary)
+		up.Discard(Ordinary)
+		ended(t, out)
+		ended(t, up)
+	})
+}
+
+// TestTwoAreLost: both of two calls to one user are discarded, whichever update or answer comes for which.
+func TestTwoAreLost(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob, func(o *Options) { o.Received = ReceivedOnceTaken })
+		x.then(alice, "requestCall", func(ctx context.Context) { sleep(ctx, 60*time.Second) })
+		first, second := a.Place(to(bob)), a.Place(to(bob))
+		in := []*Call{b.next(t), b.next(t)}
+		ended(t, first)
+		ended(t, second)
+		in[1].Taken()
+		for _, c := range in {
+			if e := ended(t, c); e.Reason != Missed || !e.Remote {
+				t.Errorf("callee's end %+v", e)
+			}
+		}
+		if n := x.open(); n != 0 {
+			t.Errorf("%d calls are open", n)
+		}
 	})
 }

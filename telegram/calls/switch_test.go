@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,6 +35,7 @@ type exchange struct {
 	log     []string                                      // "user method", discards with their reason and duration
 	hooks   map[string]func(ctx context.Context) error    // "user method": before it is carried out
 	late    map[string]func(ctx context.Context)          // "user method": after it, before it returns
+	lose    map[string]error                              // "user method": carried out, and answered with this
 	forge   map[string]func(tg.PhoneCallClass)            // type name of the update: changes it on its way
 	drop    map[string]bool                               // type names of updates that are lost
 	push    func(user int64, u *tg.UpdatePhoneCall) error // how updates travel; default: at once
@@ -53,7 +55,7 @@ func newExchange(t *testing.T) *exchange {
 	return &exchange{
 		t: t, prime: prime(t).Bytes(), lines: map[int64]*Line{}, engines: map[int64]*fakeEngine{},
 		calls: map[int64]*wireCall{}, lastID: 500, hooks: map[string]func(context.Context) error{},
-		late: map[string]func(context.Context){}, forge: map[string]func(tg.PhoneCallClass){}, drop: map[string]bool{},
+		late: map[string]func(context.Context){}, lose: map[string]error{}, forge: map[string]func(tg.PhoneCallClass){}, drop: map[string]bool{},
 	}
 }
 
@@ -160,6 +162,12 @@ func (p port) PhoneRequestCall(ctx context.Context, r *tg.PhoneRequestCallReques
 		ID: c.id, AccessHash: c.hash, Date: c.date, AdminID: c.caller, ParticipantID: c.callee, GAHash: c.commitment, Protocol: c.protocol,
 	})
 	p.after(ctx, "requestCall")
+	p.x.mu.Lock()
+	lost := p.x.lose[fmt.Sprintf("%d requestCall", p.user)]
+	p.x.mu.Unlock()
+	if err := cmp.Or(lost, ctx.Err()); err != nil {
+		return nil, err
+	}
 	return &tg.PhonePhoneCall{PhoneCall: c.waiting(false)}, nil
 }
 
@@ -279,6 +287,13 @@ func (x *exchange) then(user int64, method string, late func(context.Context)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.late[fmt.Sprintf("%d %s", user, method)] = late
+}
+
+// refuse lets a user's request be carried out and answered with an error.
+func (x *exchange) refuse(user int64, method string, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lose[fmt.Sprintf("%d %s", user, method)] = err
 }
 
 // fails makes a user's request fail with the errors, one after the other, and work after that.

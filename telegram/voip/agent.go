@@ -43,8 +43,8 @@ func defaultTimeouts() timeouts {
 }
 
 const (
-	iceCheckEvery = 150 * time.Millisecond
-	iceChecks     = 200 // per pair: go on as long as the whole phase lasts, the peer may join in late
+	iceCheckEvery = 100 * time.Millisecond
+	iceChecks     = 300 // per pair: go on as long as the whole phase lasts, the peer may join in late
 )
 
 // agentOptions is what newAgent needs.
@@ -66,7 +66,7 @@ func newAgent(o agentOptions) (*ice.Agent, error) {
 	none, soon := time.Duration(0), 300*time.Millisecond
 	// A peer's checks overtake its candidates, which travel through Telegram, and are as good. But they may come from the
 	// peer's relay, too: the direct ones get until the second round of checks.
-	unsignalled := iceCheckEvery * 2 / 3
+	unsignalled := iceCheckEvery
 	checks, every, gather := uint16(iceChecks), iceCheckEvery, bindingTimeout
 	// The options that replace AgentConfig do not reach the TURN client's logger.
 	c := &ice.AgentConfig{ //nolint:staticcheck // see above
