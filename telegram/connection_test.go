@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
@@ -36,6 +38,39 @@ func TestNoServer(t *testing.T) {
 		if err := newAccount(t, opts).Login(ctx, &person{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: login: %v", name, err)
 		}
+		cancel()
+	}
+}
+
+// TestVisitGivenUp: who gives up waiting for the account's devices or privacy is told so, and not that there are none.
+func TestVisitGivenUp(t *testing.T) {
+	_, opts := loginOnce(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(soon)); err != nil {
+		t.Fatal(err)
+	}
+	opts.Server.Addr = l.Addr().String()
+	for name, visit := range map[string]func(context.Context, *telegram.Account) error{
+		"devices":    func(ctx context.Context, a *telegram.Account) error { _, err := a.Devices(ctx); return err },
+		"stop calls": func(ctx context.Context, a *telegram.Account) error { _, _, err := a.StopCalls(ctx); return err },
+		"privacy":    func(ctx context.Context, a *telegram.Account) error { _, err := a.ApplyPrivacy(ctx); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		var answering sync.WaitGroup
+		answering.Go(func() {
+			if c, err := l.Accept(); err == nil {
+				cancel() // the visitor has begun, and nobody answers
+				_ = c.Close()
+			}
+		})
+		if err := visit(ctx, newAccount(t, opts)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+		answering.Wait()
 		cancel()
 	}
 }

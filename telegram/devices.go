@@ -221,8 +221,8 @@ func (a *Account) visit(ctx context.Context, purpose string, do func(context.Con
 		o := a.clientOptions(f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 		client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
 		err = client.Run(ctx, func(ctx context.Context) error { return do(ctx, client.API()) })
-		if cause := context.Cause(ctx); cause != nil && errors.Is(cause, ErrLoggedOut) {
-			return cause
+		if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(cause, ErrLoggedOut)) {
+			return cause // Run says nothing of a cancelled context
 		}
 		return err
 	})
