@@ -48,8 +48,10 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
 	l.account.desk.join(l)
 	defer l.account.desk.leave(l)
-	ended := l.follow(ctx, s.line.Place(p.input()))
+	call := s.line.Place(p.input())
+	ended := l.follow(ctx, call)
 	l.account.learn(ctx, l.toCall(p), l.stage, ended)
+	defer l.account.giveBack(ctx, l.toCall(p), call, ended)
 	l.account.desk.ended(l, ended)
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
 		s.peers.disown(p.ID)
@@ -110,9 +112,17 @@ func (a *Account) learn(ctx context.Context, c guard.Callee, s stage, ended call
 		a.guard.Answered(ctx, c)
 	case kind == calls.Private:
 		a.guard.Restricted(ctx, c.ID)
-	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):
+	case !s.placed && (kind == calls.Flooded || kind == calls.NoConnection):
 		a.guard.GiveBack(ctx, c)
 	case ended.Remote && !s.reached.IsZero() && (ended.Reason == calls.Busy || ended.Reason == calls.Hangup):
 		a.guard.Declined(ctx, c, time.Since(s.reached))
+	}
+}
+
+// giveBack does not count a call that was given up before Telegram had taken it. Where the request was on its way by then,
+// that is known a moment after the leg has ended.
+func (a *Account) giveBack(ctx context.Context, c guard.Callee, call *calls.Call, ended calls.Ended) {
+	if (ended.Err == nil || ended.Err.Kind == calls.Closed) && !call.Placed() {
+		a.guard.GiveBack(ctx, c)
 	}
 }

@@ -171,6 +171,7 @@ func (c *Call) clear(duration time.Duration) {
 		case <-c.base.Done():
 		}
 	}
+	close(c.settled)
 	if c.id == 0 {
 		return
 	}
