@@ -3,6 +3,8 @@ package telegram_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -73,6 +75,33 @@ func TestVisitGivenUp(t *testing.T) {
 		answering.Wait()
 		cancel()
 	}
+}
+
+// TestLostWhileItComesUp: the connection is lost while the account asks who it is, and its question has been heard. The
+// account is down, and says so, until the next connection.
+func TestLostWhileItComesUp(t *testing.T) {
+	said := new(lines)
+	w, opts := loginOnce(t)
+	opts.Log = slog.New(slog.NewTextHandler(said, nil))
+	for range 2 { // the client asks by itself, too
+		defer w.control.HoldAnswer(trunk, "users.getUsers")()
+	}
+	o := w.start(newAccount(t, opts))
+	eventually(t, func() error {
+		if n := w.control.Queries(trunk, "users.getUsers"); n < 2 {
+			return fmt.Errorf("%d questions", n)
+		}
+		return nil
+	})
+	w.control.DropConnections(trunk)
+	eventually(t, func() error { return said.has("account is down, trying again") })
+	if err := o.Health(); err == nil {
+		t.Error("an account that is down seems to be up")
+	}
+	if said.has("error=<nil>") == nil {
+		t.Error("the log does not say why it is down")
+	}
+	o.waitUp()
 }
 
 // TestConnectionLost: a call lives on while the connection to Telegram is made anew, and its end arrives after that.

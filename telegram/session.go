@@ -60,10 +60,15 @@ func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offe
 	defer stop()
 	u := newUpstream(a)
 	client := a.newClient(u, f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
+	var over error
 	err := client.Run(life, func(life context.Context) error {
 		close(serving)
-		return a.serve(ctx, life, client, u, accept)
+		over = a.serve(ctx, life, client, u, accept)
+		return over
 	})
+	if err == nil {
+		err = over // Run takes a request that was cancelled, by the loss of a connection, for its own end
+	}
 	if cause := context.Cause(life); cause != nil && errors.Is(cause, ErrLoggedOut) {
 		return cause
 	}
