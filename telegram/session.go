@@ -40,8 +40,8 @@ type session struct {
 	news   func(context.Context, tg.UpdatesClass) error // takes updates that came as an answer; set once, before the desk runs
 	taken  chan struct{}                                // Single: holds a token while there is an incoming call
 
-	contactsMu sync.Mutex
-	contactsAt time.Time // guarded by contactsMu
+	asking     chan struct{} // holds a token while somebody asks for the contacts
+	contactsAt time.Time     // of whoever has put it there
 }
 
 // connect lives with the client until ctx ends or the session is lost. The client reconnects by itself.
@@ -179,7 +179,8 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life, taken: make(chan struct{}, 1)}
+	s := &session{api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life,
+		taken: make(chan struct{}, 1), asking: make(chan struct{}, 1)}
 	s.config = newServerConfig(s.api.HelpGetConfig, a.log)
 	s.config.read(asking)
 	s.line = calls.New(calls.Options{
