@@ -193,8 +193,9 @@ func (c *Call) discard(duration time.Duration) {
 		if err == nil || tgerr.Is(err, "CALL_ALREADY_DECLINED", "CALL_PEER_INVALID", "CALL_NOT_ACTIVE") {
 			return
 		}
-		// Cancelled, and not by us: the client behind the API has been closed.
-		if classify(err).Kind == Unauthorized || errors.Is(err, context.Canceled) {
+		// Cancelled, and not by us: the client behind the API has been closed. While the line lives it only means that a
+		// connection was lost after Telegram had heard the request (gotd's rpc.Engine).
+		if classify(err).Kind == Unauthorized || errors.Is(err, context.Canceled) && c.line.closing() {
 			c.log.Warn("call could not be discarded", "error", err)
 			return
 		}

@@ -219,6 +219,21 @@ func TestClientIsClosed(t *testing.T) {
 	})
 }
 
+// TestDiscardLosesItsConnection: the connection is lost after Telegram has heard phone.discardCall, which the client calls
+// cancelled. Whether it was carried out is not known: it is said again.
+func TestDiscardLosesItsConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.fails(alice, "discardCall hangup 0", fmt.Errorf("engine forcibly closed: %w", context.Canceled))
+		out.Discard(Ordinary)
+		ended(t, out)
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
+	})
+}
+
 // TestLineEnds: when the line goes, every call is discarded, and it takes no longer than it may.
 func TestLineEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, x *exchange) {
