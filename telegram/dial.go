@@ -51,8 +51,10 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	call := s.line.Place(p.input())
 	ended := l.follow(ctx, call)
 	l.account.learn(ctx, l.toCall(p), l.stage, ended)
-	defer l.account.giveBack(ctx, l.toCall(p), call, ended)
-	l.account.desk.ended(l, ended)
+	open := l.onItsWay(ended)
+	if !open {
+		l.account.desk.ended(l, ended)
+	}
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
 		s.peers.disown(p.ID)
 		if t.Number.Kind == routing.UserID {
@@ -60,6 +62,10 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		}
 	}
 	l.finish(ended)
+	if open {
+		l.settle(ctx, call, p)
+		l.account.desk.ended(l, ended)
+	}
 }
 
 // toCall is a peer as the guard sees it, called by who calls.
@@ -119,10 +125,14 @@ func (a *Account) learn(ctx context.Context, c guard.Callee, s stage, ended call
 	}
 }
 
-// giveBack does not count a call that was given up before Telegram had taken it. Where the request was on its way by then,
-// that is known a moment after the leg has ended.
-func (a *Account) giveBack(ctx context.Context, c guard.Callee, call *calls.Call, ended calls.Ended) {
-	if (ended.Err == nil || ended.Err.Kind == calls.Closed) && !call.Placed() {
-		a.guard.GiveBack(ctx, c)
+// onItsWay reports whether a call was given up before it is certain that Telegram has taken it.
+func (l *leg) onItsWay(e calls.Ended) bool {
+	return !l.placed && (e.Err == nil || e.Err.Kind == calls.Closed)
+}
+
+// settle waits, after the end of such a leg, until that is certain. A call that Telegram has not taken does not count.
+func (l *leg) settle(ctx context.Context, call *calls.Call, p Peer) {
+	if l.placed = call.Placed(); !l.placed {
+		l.account.guard.GiveBack(ctx, l.toCall(p))
 	}
 }

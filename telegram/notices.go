@@ -167,8 +167,10 @@ func (l *leg) callOut(ctx context.Context, s *session, c chat.Call) {
 	call := s.line.Place(l.with.input())
 	ended := l.follow(ctx, call)
 	l.account.learn(ctx, l.toCall(l.with), l.stage, ended)
-	defer l.account.giveBack(ctx, l.toCall(l.with), call, ended)
 	l.log.Info("call asked for by message ended", "answered", l.accepted, "connected", l.connected())
 	l.account.desk.asked(l, c.Place.Extension, ended)
 	l.finish(ended)
+	if l.onItsWay(ended) {
+		l.settle(ctx, call, l.with)
+	}
 }
