@@ -48,7 +48,7 @@ func LoadKey(path string) (string, error) {
 		return "", fmt.Errorf("read the store's key: %w", err)
 	}
 	secret := strings.TrimSpace(string(text))
-	if _, err := ParseSecret(secret); err != nil {
+	if _, err := parseSecret(secret); err != nil {
 		return "", fmt.Errorf("key file %s: %w", path, err)
 	}
 	return secret, nil

@@ -42,7 +42,7 @@ func NewKeyring(secrets ...string) (*Keyring, error) {
 	}
 	k := new(Keyring)
 	for i, secret := range secrets {
-		raw, err := ParseSecret(secret)
+		raw, err := parseSecret(secret)
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
@@ -59,8 +59,8 @@ func NewKeyring(secrets ...string) (*Keyring, error) {
 	return k, nil
 }
 
-// ParseSecret reads a key as NewKeyring takes it.
-func ParseSecret(text string) ([]byte, error) {
+// parseSecret reads a key as NewKeyring takes it.
+func parseSecret(text string) ([]byte, error) {
 	for _, decode := range []func(string) ([]byte, error){
 		hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
 	} {

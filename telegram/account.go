@@ -107,6 +107,7 @@ func New(o Options) (*Account, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Store = discreet{o.Store}
 	k := keep{store: o.Store, name: o.Name, under: new(atomic.Pointer[store.Lease])}
 	log := o.Log.With("trunk", o.Name)
 	a := &Account{

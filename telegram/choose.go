@@ -7,12 +7,6 @@ import (
 	"github.com/tgtrunk/tgtrunk/routing"
 )
 
-// Knows reports whether the account has corresponded with the person that a number means, or has it in its contacts.
-func (a *Account) Knows(n routing.Number) bool {
-	p, ok := a.peers.find(n)
-	return ok && !p.callee().Stranger
-}
-
 // Appraise implements bridge.Appraiser, so that of a pool of accounts the one that knows the person calls, else the one
 // with the least to do, and none that would be refused.
 func (a *Account) Appraise(t routing.Target) bridge.Aptitude {

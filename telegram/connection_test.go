@@ -3,11 +3,15 @@ package telegram_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
 
@@ -38,6 +42,66 @@ func TestNoServer(t *testing.T) {
 		}
 		cancel()
 	}
+}
+
+// TestVisitGivenUp: who gives up waiting for the account's devices or privacy is told so, and not that there are none.
+func TestVisitGivenUp(t *testing.T) {
+	_, opts := loginOnce(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(soon)); err != nil {
+		t.Fatal(err)
+	}
+	opts.Server.Addr = l.Addr().String()
+	for name, visit := range map[string]func(context.Context, *telegram.Account) error{
+		"devices":    func(ctx context.Context, a *telegram.Account) error { _, err := a.Devices(ctx); return err },
+		"stop calls": func(ctx context.Context, a *telegram.Account) error { _, _, err := a.StopCalls(ctx); return err },
+		"privacy":    func(ctx context.Context, a *telegram.Account) error { _, err := a.ApplyPrivacy(ctx); return err },
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		var answering sync.WaitGroup
+		answering.Go(func() {
+			if c, err := l.Accept(); err == nil {
+				cancel() // the visitor has begun, and nobody answers
+				_ = c.Close()
+			}
+		})
+		if err := visit(ctx, newAccount(t, opts)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+		answering.Wait()
+		cancel()
+	}
+}
+
+// TestLostWhileItComesUp: the connection is lost while the account asks who it is, and its question has been heard. The
+// account is down, and says so, until the next connection.
+func TestLostWhileItComesUp(t *testing.T) {
+	said := new(lines)
+	w, opts := loginOnce(t)
+	opts.Log = slog.New(slog.NewTextHandler(said, nil))
+	for range 2 { // the client asks by itself, too
+		defer w.control.HoldAnswer(trunk, "users.getUsers")()
+	}
+	o := w.start(newAccount(t, opts))
+	eventually(t, func() error {
+		if n := w.control.Queries(trunk, "users.getUsers"); n < 2 {
+			return fmt.Errorf("%d questions", n)
+		}
+		return nil
+	})
+	w.control.DropConnections(trunk)
+	eventually(t, func() error { return said.has("account is down, trying again") })
+	if err := o.Health(); err == nil {
+		t.Error("an account that is down seems to be up")
+	}
+	if said.has("error=<nil>") == nil {
+		t.Error("the log does not say why it is down")
+	}
+	o.waitUp()
 }
 
 // TestConnectionLost: a call lives on while the connection to Telegram is made anew, and its end arrives after that.

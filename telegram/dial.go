@@ -48,9 +48,13 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	setDefault(&l.reachIn, l.account.opts.Calls.Limits.ReachedIn)
 	l.account.desk.join(l)
 	defer l.account.desk.leave(l)
-	ended := l.follow(ctx, s.line.Place(p.input()))
+	call := s.line.Place(p.input())
+	ended := l.follow(ctx, call)
 	l.account.learn(ctx, l.toCall(p), l.stage, ended)
-	l.account.desk.ended(l, ended)
+	open := l.onItsWay(ended)
+	if !open {
+		l.account.desk.ended(l, ended)
+	}
 	if e := ended.Err; e != nil && (e.Kind == calls.NoAccess || e.Kind == calls.NoUser) {
 		s.peers.disown(p.ID)
 		if t.Number.Kind == routing.UserID {
@@ -58,6 +62,10 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 		}
 	}
 	l.finish(ended)
+	if open {
+		l.settle(ctx, call, p)
+		l.account.desk.ended(l, ended)
+	}
 }
 
 // toCall is a peer as the guard sees it, called by who calls.
@@ -110,9 +118,21 @@ func (a *Account) learn(ctx context.Context, c guard.Callee, s stage, ended call
 		a.guard.Answered(ctx, c)
 	case kind == calls.Private:
 		a.guard.Restricted(ctx, c.ID)
-	case !s.placed && (ended.Err == nil || kind == calls.Flooded || kind == calls.NoConnection || kind == calls.Closed):
+	case !s.placed && kind == calls.Flooded:
 		a.guard.GiveBack(ctx, c)
 	case ended.Remote && !s.reached.IsZero() && (ended.Reason == calls.Busy || ended.Reason == calls.Hangup):
 		a.guard.Declined(ctx, c, time.Since(s.reached))
+	}
+}
+
+// onItsWay reports whether a call was given up before it is certain that Telegram has taken it.
+func (l *leg) onItsWay(e calls.Ended) bool {
+	return !l.placed && (e.Err == nil || e.Err.Kind == calls.Closed || e.Err.Kind == calls.NoConnection)
+}
+
+// settle waits, after the end of such a leg, until that is certain. A call that Telegram has not taken does not count.
+func (l *leg) settle(ctx context.Context, call *calls.Call, p Peer) {
+	if l.placed = call.Placed(); !l.placed {
+		l.account.guard.GiveBack(ctx, l.toCall(p))
 	}
 }

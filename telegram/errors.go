@@ -44,7 +44,7 @@ func (e *Error) Cause() bridge.Cause { return e.cause }
 
 func verdict(r bridge.Reason, err error) *Error { return &Error{cause: bridge.CauseOf(r), err: err} }
 
-// reasons says what each kind of failed call means.
+// reasonOf says what each kind of failed call means.
 func reasonOf(k calls.Kind) bridge.Reason {
 	switch k {
 	case calls.Flooded:

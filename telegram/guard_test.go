@@ -167,6 +167,29 @@ func TestNobodyRingsAfterTheCallerHasGone(t *testing.T) {
 	}
 }
 
+// The caller gives up while phone.requestCall is on its way: Telegram has been asked, somebody's phone may have rung, and the
+// call counts.
+func TestCallGivenUpOnItsWayCounts(t *testing.T) {
+	g := withLimits(t, guard.Limits{PerDay: 5})
+	g.phone(alice, phone.Behaviour{})
+	release := g.control.HoldAnswer(trunk, "phone.requestCall")
+	leg := g.dial(byName("alice_a"))
+	eventually(t, func() error {
+		if len(g.control.Calls()) == 0 {
+			return errors.New("no call yet")
+		}
+		return nil
+	})
+	leg.Hangup(bridge.CauseOf(bridge.Cancelled))
+	wantEnd(t, leg, bridge.Cancelled)
+	release()
+	g.noCalls()
+	g.stop()
+	if st := g.Guard(); st.Left != 4 {
+		t.Errorf("%d of 5 strangers are left after a call that has rung", st.Left)
+	}
+}
+
 // PEER_FLOOD pauses strangers, over a restart; those who have written, called or answered are called as before.
 func TestPeerFlood(t *testing.T) {
 	g := withLimits(t, guard.Limits{PerDay: -1, PeerFlood: 24 * time.Hour})

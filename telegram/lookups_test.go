@@ -101,3 +101,25 @@ func TestMissingNameIsMet(t *testing.T) {
 	leg.Hangup(bridge.CauseOf(bridge.Cancelled))
 	wantEnd(t, leg, bridge.Cancelled)
 }
+
+// TestGivenUpWhileAnotherAsks: a caller who gives up while another call asks for the contacts does not wait for that.
+func TestGivenUpWhileAnotherAsks(t *testing.T) {
+	w, o := open(t)
+	defer w.control.HoldAnswer(trunk, "contacts.getContacts")()
+	first := o.dial(byID(770_001))
+	eventually(t, func() error {
+		if w.control.Queries(trunk, "contacts.getContacts") == 0 {
+			return errors.New("not asked yet")
+		}
+		return nil
+	})
+	began := time.Now()
+	second := o.dial(byID(770_002))
+	for _, leg := range []bridge.Leg{second, first} {
+		leg.Hangup(bridge.CauseOf(bridge.Cancelled))
+		wantEnd(t, leg, bridge.Cancelled)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("they ended after %v", took)
+	}
+}

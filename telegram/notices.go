@@ -164,9 +164,13 @@ func (l *leg) callOut(ctx context.Context, s *session, c chat.Call) {
 		return
 	}
 	l.ring, l.reachIn = l.account.opts.Calls.Limits.AnsweredIn, l.account.opts.Calls.Limits.ReachedIn
-	ended := l.follow(ctx, s.line.Place(l.with.input()))
+	call := s.line.Place(l.with.input())
+	ended := l.follow(ctx, call)
 	l.account.learn(ctx, l.toCall(l.with), l.stage, ended)
 	l.log.Info("call asked for by message ended", "answered", l.accepted, "connected", l.connected())
 	l.account.desk.asked(l, c.Place.Extension, ended)
 	l.finish(ended)
+	if l.onItsWay(ended) {
+		l.settle(ctx, call, l.with)
+	}
 }

@@ -102,7 +102,7 @@ func (s *peers) load(ctx context.Context, self int64) error {
 	err := s.keep.store.Scan(ctx, s.prefix(self), func(e store.Entry) error {
 		var p Peer
 		if err := json.Unmarshal(e.Value, &p); err != nil || p.ID == 0 {
-			s.log.Warn("ignored unreadable peer", "key", e.Key, "error", err)
+			s.log.Warn("ignored unreadable peer", "key", maskKeys(e.Key), "error", err)
 			return nil
 		}
 		known[p.ID] = p
@@ -204,7 +204,7 @@ func (s *peers) flush(ctx context.Context) error {
 		p := s.known[id]
 		raw, err := json.Marshal(p)
 		if err != nil { // nothing in a Peer can fail
-			s.log.Error("a peer cannot be kept", "user", id, "error", err)
+			s.log.Error("a peer cannot be kept", "user", masked(id), "error", err)
 			continue
 		}
 		key := prefix + strconv.FormatInt(id, 10)

@@ -57,12 +57,15 @@ func methodOf(in bin.Encoder) string {
 	return fmt.Sprintf("%T", in)
 }
 
+// mostFlood bounds a flood wait: more is no number of seconds that anybody means.
+const mostFlood = 366 * 24 * time.Hour
+
 // signalOf says what an error of the API means for the guard. Floods ask to leave a method alone for as many seconds as
 // their argument says (core.telegram.org/api/errors#420-flood).
 func signalOf(err error) guard.Signal {
 	for _, kind := range []string{"FLOOD_WAIT", "FLOOD_PREMIUM_WAIT", "SLOWMODE_WAIT"} {
 		if rpc, ok := tgerr.AsType(err, kind); ok {
-			return guard.Signal{Wait: time.Duration(max(1, rpc.Argument)) * time.Second}
+			return guard.Signal{Wait: time.Duration(min(max(1, rpc.Argument), int(mostFlood/time.Second))) * time.Second}
 		}
 	}
 	return guard.Signal{PeerFlood: tgerr.Is(err, "PEER_FLOOD")}

@@ -136,8 +136,12 @@ func idKey(id int64) string { return "id" + strconv.FormatInt(id, 10) }
 
 // fetchContacts brings the account's contacts into memory, now and then.
 func (s *session) fetchContacts(ctx context.Context) error {
-	s.contactsMu.Lock()
-	defer s.contactsMu.Unlock()
+	select {
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
+	case <-ctx.Done():
+		return fmt.Errorf("get contacts: %w", ctx.Err())
+	}
 	if !s.contactsAt.IsZero() && time.Since(s.contactsAt) < contactsEvery {
 		return nil
 	}

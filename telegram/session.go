@@ -40,8 +40,8 @@ type session struct {
 	news   func(context.Context, tg.UpdatesClass) error // takes updates that came as an answer; set once, before the desk runs
 	taken  chan struct{}                                // Single: holds a token while there is an incoming call
 
-	contactsMu sync.Mutex
-	contactsAt time.Time // guarded by contactsMu
+	asking     chan struct{} // holds a token while somebody asks for the contacts
+	contactsAt time.Time     // of whoever has put it there
 }
 
 // connect lives with the client until ctx ends or the session is lost. The client reconnects by itself.
@@ -65,10 +65,15 @@ func (a *Account) connect(ctx context.Context, f *fence, accept func(bridge.Offe
 	u.outage.set(false)
 	defer u.outage.stop()
 	client := a.newClient(u, f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
+	var over error
 	err := client.Run(life, func(life context.Context) error {
 		close(serving)
-		return a.serve(ctx, life, client, u, accept)
+		over = a.serve(ctx, life, client, u, accept)
+		return over
 	})
+	if err == nil {
+		err = over // Run takes a request that was cancelled, by the loss of a connection, for its own end
+	}
 	if cause := context.Cause(life); cause != nil && errors.Is(cause, ErrLoggedOut) {
 		return cause
 	}
@@ -179,7 +184,8 @@ func (a *Account) open(ctx, life context.Context, client *telegram.Client, accep
 		return nil, err
 	}
 	a.peers.remember([]tg.UserClass{self})
-	s := &session{api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life, taken: make(chan struct{}, 1)}
+	s := &session{api: client.API(), self: self, peers: a.peers, noImport: a.opts.NoImport, log: a.log, ctx: life,
+		taken: make(chan struct{}, 1), asking: make(chan struct{}, 1)}
 	s.config = newServerConfig(s.api.HelpGetConfig, a.log)
 	s.config.read(asking)
 	s.line = calls.New(calls.Options{

@@ -151,6 +151,26 @@ func TestOfflineWritesAMessage(t *testing.T) {
 	}
 }
 
+// A call that is given up while Telegram's answer to its request is on its way was missed like any other.
+func TestGivenUpOnItsWayWasMissed(t *testing.T) {
+	w, o := open(t, unguarded, answering(t, chat.Options{Missed: time.Hour}))
+	w.listening()
+	w.becomesKnown(o, bob, "bob_b")
+	release := w.control.HoldAnswer(trunk, "phone.requestCall")
+	leg := o.Dial(context.Background(), byAnna("bob_b", ""))
+	eventually(t, func() error {
+		if len(w.control.ActiveCalls()) == 0 {
+			return errors.New("no call is under way")
+		}
+		return nil
+	})
+	leg.Hangup(bridge.CauseOf(bridge.Cancelled))
+	wantEnd(t, leg, bridge.Cancelled)
+	w.wantAnswers(bob)
+	release()
+	w.wantAnswers(bob, "We tried to reach you: Anna, ext 201.")
+}
+
 // What means nothing is handed on with who has written it, beside the answer; what means something is not.
 func TestMessagesAreHandedOn(t *testing.T) {
 	heard := make(chan telegram.Message, 10)

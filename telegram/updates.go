@@ -44,14 +44,22 @@ func newUpstream(a *Account) *upstream {
 	return u
 }
 
-// attach lets the calls' updates flow.
+// attach lets the calls' updates flow. Those that come while the early ones are being delivered wait their turn: the end of
+// a call must not overtake its beginning.
 func (u *upstream) attach(l *calls.Line, renew func()) {
-	u.mu.Lock()
-	early := u.early
-	u.line, u.early, u.renew = l, nil, renew
-	u.mu.Unlock()
-	for _, e := range early {
-		u.deliver(e)
+	for {
+		u.mu.Lock()
+		early := u.early
+		u.early = nil
+		if len(early) == 0 {
+			u.line, u.renew = l, renew
+			u.mu.Unlock()
+			return
+		}
+		u.mu.Unlock()
+		for _, e := range early {
+			handTo(e, l, renew)
+		}
 	}
 }
 
@@ -162,9 +170,14 @@ func (u *upstream) deliver(one tg.UpdateClass) bool {
 		u.early = append(u.early, one)
 	}
 	u.mu.Unlock()
-	if line == nil {
-		return true
+	if line != nil {
+		handTo(one, line, renew)
 	}
+	return true
+}
+
+// handTo takes an update to whom it is for; it does not block.
+func handTo(one tg.UpdateClass, line *calls.Line, renew func()) {
 	switch t := one.(type) {
 	case *tg.UpdatePhoneCall:
 		_ = line.HandleCall(context.Background(), t) // never fails
@@ -173,7 +186,6 @@ func (u *upstream) deliver(one tg.UpdateClass) bool {
 	case *tg.UpdateConfig:
 		renew()
 	}
-	return true
 }
 
 // recovered takes what the manager has put in order; updates of calls are among them only where they were missed.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/tgtrunk/tgtrunk/config"
 	"github.com/tgtrunk/tgtrunk/store"
@@ -150,28 +147,14 @@ func askPassphrase(c *cobra.Command, variable string, fresh bool) (string, error
 		}
 		return passphrase, nil
 	}
-	fd := int(os.Stdin.Fd())
-	if c.InOrStdin() != os.Stdin || !term.IsTerminal(fd) {
-		ui := &terminal{in: bufio.NewReader(c.InOrStdin()), out: c.ErrOrStderr()}
-		return ui.ask(c.Context(), "Passphrase: ")
+	ui := newTerminal(c.InOrStdin(), c.ErrOrStderr())
+	first, err := ui.secret(c.Context(), "Passphrase: ")
+	if err != nil || !fresh || ui.hidden == nil {
+		return first, err
 	}
-	first, err := readHidden(c, fd, "Passphrase: ")
-	if err != nil || !fresh {
-		return string(first), err
-	}
-	again, err := readHidden(c, fd, "Once more: ")
-	if err == nil && !bytes.Equal(first, again) {
+	again, err := ui.secret(c.Context(), "Once more: ")
+	if err == nil && first != again {
 		err = errors.New("the two passphrases differ")
 	}
-	return string(first), err
-}
-
-func readHidden(c *cobra.Command, fd int, question string) ([]byte, error) {
-	fmt.Fprint(c.ErrOrStderr(), question)
-	text, err := term.ReadPassword(fd)
-	fmt.Fprintln(c.ErrOrStderr())
-	if err != nil {
-		return nil, fmt.Errorf("read the passphrase: %w", err)
-	}
-	return text, nil
+	return first, err
 }

@@ -46,8 +46,8 @@ replace what is stored. Telegram is not asked, and nothing is changed: the servi
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runPreview(c, flags, strings.Join(args, "")) },
 	}
+	configVar(c, &flags.config)
 	f := c.Flags()
-	f.StringVarP(&flags.config, "config", "c", "tgtrunk.yaml", "configuration file")
 	f.StringVar(&flags.account, "account", "", "only routes from this account")
 	f.StringVar(&flags.route, "route", "", "only this route")
 	f.Int64Var(&flags.person.userID, "userid", 0, "the caller's user-id")

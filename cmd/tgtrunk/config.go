@@ -10,7 +10,14 @@ import (
 
 // configFlag adds --config to a command.
 func configFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("config", "c", "tgtrunk.yaml", "configuration file")
+	path := new(string)
+	configVar(c, path)
+	return path
+}
+
+// configVar is configFlag for a command that keeps its flags together.
+func configVar(c *cobra.Command, path *string) {
+	c.Flags().StringVarP(path, "config", "c", "tgtrunk.yaml", "configuration file")
 }
 
 func newConfigCommand() *cobra.Command {

@@ -42,8 +42,8 @@ What the PBX was shown before (the number memory) counts. Nothing is changed: th
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return runRouteTest(c, flags, strings.Join(args, "")) },
 	}
+	configVar(c, &flags.config)
 	f := c.Flags()
-	f.StringVarP(&flags.config, "config", "c", "tgtrunk.yaml", "configuration file")
 	f.StringVar(&flags.from, "from", "", "the trunk that the call comes from (default: the only PBX)")
 	f.StringVar(&flags.caller, "caller", "", "who calls: the extension, or for a call from Telegram @USERNAME, +PHONE or USER-ID")
 	f.StringToStringVar(&flags.variables, "variable", nil, "channel variables of the call, NAME=VALUE, repeatable")

@@ -21,6 +21,7 @@ type Call struct {
 	facts    facts
 	mail     *mailbox
 	events   chan Event
+	settled  chan struct{}   // closed when it is certain whether Telegram has taken the call
 	base     context.Context // of all requests; set once, before run
 	progress                 // belongs to run's goroutine
 }
@@ -67,7 +68,7 @@ const (
 )
 
 func newCall(l *Line, outgoing bool) *Call {
-	c := &Call{line: l, outgoing: outgoing, events: make(chan Event, eventRoom), mail: newMailbox()}
+	c := &Call{line: l, outgoing: outgoing, events: make(chan Event, eventRoom), settled: make(chan struct{}), mail: newMailbox()}
 	c.log = l.log
 	if outgoing {
 		c.facts.admin.Store(l.opts.Self)
@@ -87,6 +88,13 @@ func (c *Call) Peer() int64 {
 		return c.facts.participant.Load()
 	}
 	return c.facts.admin.Load()
+}
+
+// Placed waits, after Ended, until it is certain whether Telegram has taken an outgoing call: one that was given up while
+// phone.requestCall was on its way may have rung all the same.
+func (c *Call) Placed() bool {
+	<-c.settled
+	return c.ID() != 0
 }
 
 // Events delivers what happens. Ended comes once and last, then the channel is closed. An owner that does not read
@@ -128,6 +136,7 @@ func (c *Call) post(p parcel) { c.mail.post(func() { c.receive(p) }) }
 // refuse ends a call that has never begun to run.
 func (c *Call) refuse(err *Error) {
 	c.mail.close()
+	close(c.settled)
 	c.events <- Ended{Err: err}
 	close(c.events)
 }

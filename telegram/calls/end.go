@@ -162,10 +162,13 @@ func (c *Call) finish() {
 // clear takes the call off the line and off Telegram, also where Telegram has not told us of it yet.
 func (c *Call) clear(duration time.Duration) {
 	if c.id != 0 {
+		close(c.settled)
 		c.part(c.end.reason, duration)
 		return
 	}
-	for accepted, found := c.trace(); found; accepted, found = c.trace() {
+	accepted, found := c.trace()
+	close(c.settled)
+	for ; found; accepted, found = c.trace() {
 		reason := c.end.reason
 		if accepted && reason == Missed {
 			reason = Disconnect
@@ -194,8 +197,9 @@ func (c *Call) discard(reason Reason, duration time.Duration) {
 		if err == nil || tgerr.Is(err, "CALL_ALREADY_DECLINED", "CALL_PEER_INVALID", "CALL_NOT_ACTIVE") {
 			return
 		}
-		// Cancelled, and not by us: the client behind the API has been closed.
-		if classify(err).Kind == Unauthorized || errors.Is(err, context.Canceled) {
+		// Cancelled, and not by us: the client behind the API has been closed. While the line lives it only means that a
+		// connection was lost after Telegram had heard the request (gotd's rpc.Engine).
+		if classify(err).Kind == Unauthorized || errors.Is(err, context.Canceled) && c.line.closing() {
 			c.log.Warn("call could not be discarded", "error", err)
 			return
 		}

@@ -68,7 +68,7 @@ func (e *Error) Error() string {
 // Unwrap returns what lies behind the error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// kinds sorts the RPC errors of phone.requestCall, acceptCall and confirmCall (core.telegram.org/method/phone.requestCall).
+// kindOf sorts the RPC errors of phone.requestCall, acceptCall and confirmCall (core.telegram.org/method/phone.requestCall).
 func kindOf(rpc *tgerr.Error) Kind {
 	switch rpc.Type {
 	case "PEER_FLOOD":

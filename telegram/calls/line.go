@@ -156,6 +156,15 @@ func (l *Line) Run(ctx context.Context) error {
 	return nil
 }
 
+func (l *Line) closing() bool {
+	select {
+	case <-l.ending:
+		return true
+	default:
+		return false
+	}
+}
+
 // Place calls a user and returns at once; what becomes of it comes as the call's events.
 func (l *Line) Place(peer tg.InputUserClass) *Call {
 	c := newCall(l, true)

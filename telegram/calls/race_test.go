@@ -15,6 +15,57 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram/voip"
 )
 
+// TestPlaced: a call that is given up while phone.requestCall is on its way was placed if Telegram takes it after all; what
+// Telegram was never asked for, or has refused, was not.
+func TestPlaced(t *testing.T) {
+	const asked, answered = 2 * time.Second, 6 * time.Second
+	for name, c := range map[string]struct {
+		giveUp time.Duration
+		err    error
+		want   bool
+		known  time.Duration
+	}{
+		"before it is asked for":         {time.Second, nil, false, time.Second},
+		"on its way":                     {3 * time.Second, nil, true, answered},
+		"on its way, and it is refused":  {3 * time.Second, tgerr.New(400, "USER_IS_BLOCKED"), false, answered},
+		"when the callee has been found": {7 * time.Second, nil, true, 7 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, x *exchange) {
+				a := x.join(alice, atOnce)
+				x.join(bob, atOnce)
+				x.on(alice, "getDhConfig", func(context.Context) error {
+					time.Sleep(asked)
+					return nil
+				})
+				x.on(alice, "requestCall", func(context.Context) error {
+					time.Sleep(answered - asked)
+					return c.err
+				})
+				began := time.Now()
+				out := a.Place(to(bob))
+				time.Sleep(c.giveUp)
+				out.Discard(Ordinary)
+				if e := ended(t, out); e.Err != nil || time.Since(began) != c.giveUp {
+					t.Errorf("ended %+v after %v", e, time.Since(began))
+				}
+				if got := out.Placed(); got != c.want || time.Since(began) != c.known {
+					t.Errorf("placed: %v after %v, want %v after %v", got, time.Since(began), c.want, c.known)
+				}
+			})
+		})
+	}
+	bubble(t, func(t *testing.T, x *exchange) {
+		a := x.join(alice)
+		a.stop()
+		out := a.Place(to(bob))
+		ended(t, out)
+		if out.Placed() {
+			t.Error("a call was placed on a line that is down")
+		}
+	})
+}
+
 // TestHangUpAtEveryMoment: whoever hangs up, and in whatever moment, both sides end and no call stays open.
 func TestHangUpAtEveryMoment(t *testing.T) {
 	moments := []struct {
@@ -166,6 +217,21 @@ func TestClientIsClosed(t *testing.T) {
 		ended(t, out)
 		in.Discard(Ordinary)
 		ended(t, in)
+	})
+}
+
+// TestDiscardLosesItsConnection: the connection is lost after Telegram has heard phone.discardCall, which the client calls
+// cancelled. Whether it was carried out is not known: it is said again.
+func TestDiscardLosesItsConnection(t *testing.T) {
+	bubble(t, func(t *testing.T, x *exchange) {
+		a, b := x.join(alice), x.join(bob)
+		out, in := talk(t, a, b)
+		x.fails(alice, "discardCall hangup 0", fmt.Errorf("engine forcibly closed: %w", context.Canceled))
+		out.Discard(Ordinary)
+		ended(t, out)
+		if e := ended(t, in); e.Reason != Hangup || !e.Remote {
+			t.Errorf("callee's end %+v", e)
+		}
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // for machines without time zones
+	"unicode/utf8"
 
 	"github.com/tgtrunk/tgtrunk/routing"
 )
@@ -50,11 +52,32 @@ func said(t testing.TB, actions []Action) string {
 	return say.Text
 }
 
+// An answer and a long menu together are still one message that Telegram takes.
+func TestAnswerWithALongMenuFits(t *testing.T) {
+	closed := strings.Repeat("c", maxText)
+	week, err := NewWeek(time.UTC, map[string]string{"sun": "0:00-1:00"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Unmatched: Unmatched{AutoAnswer: time.Hour}, Menu: Menu{Every: time.Hour},
+		Texts: Texts{TextAutoAnswer: {"en": strings.Repeat("a", maxText)}, TextClosed: {"en": closed}},
+	}
+	for _, name := range []string{"Sales", "Service", "Billing", "Press"} {
+		o.Departments = append(o.Departments, Department{Name: map[string]string{"en": name}, Place: Place{Extension: "1"}, Hours: week})
+	}
+	c := chatter{Desk: desk(t, o), s: fresh()}
+	text := said(t, c.writes("hello", noon))
+	if n := utf8.RuneCountInString(text); n > maxMessage || !strings.HasPrefix(text, "aaa") || !strings.Contains(text, "1. Sales") {
+		t.Errorf("%d characters: %.40q", n, text)
+	}
+}
+
 func office(t testing.TB) *Week {
 	t.Helper()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		t.Skip("this machine has no time zones")
+		t.Fatal(err)
 	}
 	w, err := NewWeek(berlin, map[string]string{"mon-thu, sat": "9:00-12:00, 13:00-17:30", "fri": "00:00-24:00"}, []string{"2026-11-24", "12-25"})
 	if err != nil {

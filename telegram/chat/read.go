@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Person is who writes, or is called.
@@ -222,10 +221,7 @@ func (d *Desk) told(p Person, m Message, s State, now time.Time) []Action {
 	if !d.o.Unmatched.Forward || !takeBoth(&s.Book.Told, &s.Totals.Told, l.Told, l.AllTold, now) {
 		return nil
 	}
-	m.Text = strings.ToValidUTF8(m.Text, "\uFFFD")
-	if utf8.RuneCountInString(m.Text) > maxMessage {
-		m.Text = string([]rune(m.Text)[:maxMessage])
-	}
+	m.Text = cut(strings.ToValidUTF8(m.Text, "\uFFFD"))
 	return []Action{Told{m, cmp.Or(p.Language, s.Book.Language)}}
 }
 
@@ -235,5 +231,5 @@ func (d *Desk) say(s State, now time.Time, text string) []Action {
 	if text == "" || !takeBoth(&s.Book.Messages, &s.Totals.Messages, l.Messages, l.AllMessages, now) {
 		return nil
 	}
-	return []Action{Say{text}}
+	return []Action{Say{cut(text)}}
 }

@@ -166,11 +166,16 @@ func fill(template string, fields map[string]string) (string, bool) {
 		}
 		template = after
 	}
-	text := strings.TrimSpace(out.String())
-	if utf8.RuneCountInString(text) > maxMessage {
-		text = string([]rune(text)[:maxMessage])
-	}
+	text := cut(strings.TrimSpace(out.String()))
 	return text, text != ""
+}
+
+// cut leaves as much of a text as fits into a message.
+func cut(text string) string {
+	if utf8.RuneCountInString(text) <= maxMessage {
+		return text
+	}
+	return string([]rune(text)[:maxMessage])
 }
 
 func fillPlain(template string, fields map[string]string) (string, bool) {

@@ -118,8 +118,7 @@ func (l Limits) refuse(b book, now time.Time, by string) *Refusal {
 	if spent, again := b.of(by, l.PerCaller, now); l.PerCaller > 0 && spent >= l.PerCaller {
 		return &Refusal{Why: Quota, Wait: again.Sub(now)}
 	}
-	switch {
-	case last >= 0 && now.Sub(b.Calls[last].At) < l.Gap:
+	if last >= 0 && now.Sub(b.Calls[last].At) < l.Gap {
 		return &Refusal{Why: Gap, Wait: l.Gap - now.Sub(b.Calls[last].At)}
 	}
 	return nil

@@ -178,7 +178,7 @@ func (g *Guard) private(ctx context.Context, id int64) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("look who takes no calls: %w", ctx.Err())
 	case err != nil:
-		g.o.Log.Warn("whether somebody takes no calls is not known: telegram is asked", "user", id, "error", err)
+		g.o.Log.Warn("whether somebody takes no calls is not known: telegram is asked", "error", err)
 		return nil
 	case e.Version == 0:
 		return nil

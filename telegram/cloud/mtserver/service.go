@@ -119,8 +119,14 @@ func (c *conn) query(ctx context.Context, s *Session, m message) error {
 	return nil
 }
 
-// Postpone leaves the query open when the handler, which calls it, returns: its Reply comes later, from one goroutine.
-func (c *Call) Postpone() { c.postponed = true }
+// Postpone leaves the query open when the handler, which calls it, returns: its Reply comes later, from one goroutine. As
+// Telegram does with what takes a while, the client is told that the query has come: it must not send it again.
+func (c *Call) Postpone() {
+	c.postponed = true
+	if err := c.Session.notify(proto.MessageFromServer, &mt.MsgsAck{MsgIDs: []int64{c.MsgID}}); err != nil {
+		c.log.Error("encode msgs_ack", "err", err)
+	}
+}
 
 // Reply queues the answer: a result, or an error that becomes rpc_error (500 unless it is a *tgerr.Error). What is pushed
 // afterwards arrives after it. Only the first reply counts.

@@ -53,8 +53,8 @@ func (c *MediaCipher) SealMedia(buf []byte, n int) ([]byte, error) {
 	return packet, nil
 }
 
-// OpenMedia decrypts and checks a packet, which is not changed, and returns its records for NextMedia. They are valid
-// until the next call. Errors are ErrShort, ErrLong, ErrAuthentication and ErrReplay.
+// OpenMedia decrypts and checks a packet, which is not changed, and returns its records. They are valid until the next
+// call. Errors are ErrShort, ErrLong, ErrAuthentication and ErrReplay.
 func (c *MediaCipher) OpenMedia(packet []byte) (MediaRecords, error) {
 	if len(packet) < minPacketSize {
 		return MediaRecords{}, ErrShort
