@@ -1,6 +1,7 @@
 package telegram
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,10 +221,14 @@ func (a *Account) visit(ctx context.Context, purpose string, do func(context.Con
 		defer end(nil)
 		o := a.clientOptions(f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 		client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
-		err = client.Run(ctx, func(ctx context.Context) error { return do(ctx, client.API()) })
+		var failed error // as it was said, without the client's words
+		err = client.Run(ctx, func(ctx context.Context) error {
+			failed = do(ctx, client.API())
+			return failed
+		})
 		if cause := context.Cause(ctx); cause != nil && errors.Is(cause, ErrLoggedOut) {
 			return cause
 		}
-		return err
+		return cmp.Or(failed, err)
 	})
 }
