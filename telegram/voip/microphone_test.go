@@ -32,6 +32,7 @@ func TestWebCallerSpeaksLate(t *testing.T) {
 	select {
 	case <-time.After(silent):
 	case err := <-p.callee.done:
+		p.callee.done <- nil
 		t.Fatalf("the call has not waited for the microphone: %v", err)
 	}
 	if got := said(); len(got) > 0 {
