@@ -130,7 +130,7 @@ func TestChatSectionWithARealPBX(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("We tried to reach you: Anna, ext 201.")
-	outgoing(ctx, t, s, "alice", stage.People["alice"].Username, anna)
+	dials(ctx, t, s, stage.People["alice"].Username, "alice", anna)
 	says(card)
 
 	// Who called last is who alice is connected with, and no more the department.
@@ -147,7 +147,7 @@ func TestChatSectionWithARealPBX(t *testing.T) {
 		t.Fatal(err)
 	}
 	companyWritesTo(ctx, t, s, "egon", said[0])
-	_, record := outgoing(ctx, t, s, "carol", stage.People["egon"].Username, lab.CallOptions{FromNumber: "205", FromName: "Dana"})
+	record := dials(ctx, t, s, stage.People["egon"].Username, "carol", lab.CallOptions{FromNumber: "205", FromName: "Dana"})
 	var verdicts []bridge.Reason
 	for _, attempt := range record.Attempts {
 		verdicts = append(verdicts, attempt.Reason)
@@ -184,25 +184,53 @@ func asksToBeCalled(ctx context.Context, t *testing.T, s *stage.Stage, text, ext
 	if agent.Name() != "Alice Lab" {
 		t.Errorf("%q: extension %s is called by %q", text, extension, agent.Name())
 	}
-	if err := agent.WaitAnswered(ctx); err != nil {
+	hearEachOther(ctx, t, text, call, agent, stage.Extensions[extension])
+	hangUp(ctx, t, call, agent)
+}
+
+// dials makes a call from extension 201 to where somebody answers, with sound, and returns its record.
+func dials(ctx context.Context, t *testing.T, s *stage.Stage, dialled, who string, o lab.CallOptions) bridge.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	callee := s.People[who]
+	callee.Behave(phone.Behaviour{Voice: s.Voice})
+	before := callee.Received()
+	sip, err := s.Phones["201"].Call(ctx, dialled, o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if heard, err := agent.Audio().WaitTone(ctx, stage.TelegramTone, 500*time.Millisecond); err != nil {
-		t.Errorf("%q: extension %s does not hear alice: %v, %v", text, extension, heard, err)
+	call, err := callee.Incoming(ctx, before)
+	if err != nil {
+		t.Fatalf("%s dialled, and %s does not ring; the caller gets %s", dialled, who, pbxCause(sip.Outcome()))
+	}
+	hearEachOther(ctx, t, dialled, call, sip, stage.Extensions["201"])
+	hangUp(ctx, t, call, sip)
+	_, record := toldOf(ctx, t, s, sip)
+	return record
+}
+
+// hearEachOther waits until either end of a call has heard half a second of the other's tone.
+func hearEachOther(ctx context.Context, t *testing.T, what string, tg *phone.Call, sip *lab.PhoneCall, sipTone float64) {
+	t.Helper()
+	if err := sip.WaitAnswered(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if heard, err := sip.Audio().WaitTone(ctx, stage.TelegramTone, 500*time.Millisecond); err != nil {
+		t.Errorf("%q: the PBX does not hear the user: %v, %v", what, heard, err)
 	}
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
-		samples := call.Heard().Samples
-		last := samples[max(0, len(samples)-recordingRate/2):]
-		if len(last) == recordingRate/2 && tone.Purity(last, recordingRate, stage.Extensions[extension]) >= purityWanted {
-			break
+		samples := tg.Heard().Samples
+		latest := samples[max(0, len(samples)-recordingRate/2):]
+		if len(latest) == recordingRate/2 && tone.Purity(latest, recordingRate, sipTone) >= purityWanted {
+			return
 		}
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			t.Fatalf("%q: alice does not hear extension %s but %.0f Hz", text, extension, tone.Dominant(last, recordingRate))
+			t.Fatalf("%q: the user does not hear %.0f Hz but %.0f Hz", what, sipTone, tone.Dominant(latest, recordingRate))
 		}
 	}
-	hangUp(ctx, t, call, agent)
 }
