@@ -1,6 +1,7 @@
 package telegram
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,11 +223,16 @@ func (a *Account) visit(ctx context.Context, purpose string, do func(context.Con
 		defer end(nil)
 		o := a.clientOptions(f, func(err error) { end(fmt.Errorf("%w: %w", ErrLoggedOut, err)) })
 		client := telegram.NewClient(a.opts.APIID, a.opts.APIHash, o)
-		err = client.Run(ctx, func(ctx context.Context) error { connected(); return do(ctx, client.API()) })
+		var failed error // as it was said, without the client's words
+		err = client.Run(ctx, func(ctx context.Context) error {
+			connected()
+			failed = do(ctx, client.API())
+			return failed
+		})
 		cause := context.Cause(ctx)
 		if cause != nil && (err == nil || errors.Is(cause, ErrLoggedOut) || errors.Is(cause, errNoConnection)) {
 			return cause // Run says nothing of a cancelled context
 		}
-		return a.opts.Server.explainKey(err)
+		return a.opts.Server.explainKey(cmp.Or(failed, err))
 	})
 }

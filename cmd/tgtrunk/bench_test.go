@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +98,53 @@ func TestBenchVerdicts(t *testing.T) {
 			if !strings.Contains(line, w) {
 				t.Errorf("line %q lacks %q", line, w)
 			}
+		}
+	}
+}
+
+// The command itself, with two calls that go straight, and what it prints of them.
+func TestBench(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := program(ctx, t, "bench", "--calls", "2", "--length", "2s", "--paths", "direct", "--pbx", "asterisk")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, &out, &errs)
+	}
+	if !strings.HasPrefix(out.String(), "2 calls at once, 2s; connect is ") || strings.Count(out.String(), "verdict") != 1 {
+		t.Errorf("it prints\n%s", &out)
+	}
+	row := regexp.MustCompile(`(?m)^direct +(\d+) ms +(\d+) ms +≤ (\d+) ms +(pass|MISS) +(\d+) ms +(\d+) ms +(\d+\.\d) ms +(-?\d+) kB +(\d+\.\d) ms$`)
+	all := row.FindAllStringSubmatch(out.String(), -1)
+	if len(all) != 1 {
+		t.Fatalf("it prints %d rows of direct calls, want 1:\n%s", len(all), &out)
+	}
+	var figures [10]float64
+	for i, text := range all[0] {
+		figures[i], _ = strconv.ParseFloat(text, 64) // the verdict is none
+	}
+	connect, slowest, target, setUp, cpu, memory, pbx := figures[1], figures[2], figures[3], figures[5], figures[7], figures[8], figures[9]
+	switch pass := all[0][4] == "pass"; {
+	case connect <= 0, connect > slowest, setUp <= 0, setUp > figures[6], setUp > 20_000:
+		t.Errorf("these are no times of calls: %s", all[0][0])
+	case pass != (connect <= target), target != 300:
+		t.Errorf("this is no verdict: %s", all[0][0])
+	case cpu <= 0, cpu > 1000, pbx > 1000:
+		t.Errorf("this is not what a call costs: %s", all[0][0])
+	case memory <= 0, memory > 50_000:
+		t.Errorf("this is not what a call takes: %s", all[0][0])
+	}
+	for _, kind := range []string{"PCMU→opus", "opus→PCMU"} {
+		m := regexp.MustCompile(`(?m)^added latency, direct, ` + kind + `: p50 (\S+), p99 (\S+)$`).FindStringSubmatch(out.String())
+		if m == nil {
+			t.Errorf("the latency of %s is missing:\n%s", kind, &out)
+			continue
+		}
+		p50, err1 := time.ParseDuration(m[1])
+		p99, err2 := time.ParseDuration(m[2])
+		if err := errors.Join(err1, err2); err != nil || p50 <= 0 || p50 > p99 {
+			t.Errorf("%s: %v", m[0], err)
 		}
 	}
 }

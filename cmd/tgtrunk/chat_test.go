@@ -105,11 +105,19 @@ func aliceWrites(t *testing.T, s *stage.Stage, text string) {
 // companyWrites waits until the account has written exactly that to alice.
 func companyWrites(ctx context.Context, t *testing.T, s *stage.Stage, want ...string) {
 	t.Helper()
+	companyWritesTo(ctx, t, s, "alice", want...)
+}
+
+// companyWritesTo is companyWrites to somebody.
+func companyWritesTo(ctx context.Context, t *testing.T, s *stage.Stage, who string, want ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
 	for {
 		var got []string
-		for _, m := range s.Cloud.Control().History(stage.People["alice"].ID, stage.Company.ID) {
+		for _, m := range s.Cloud.Control().History(stage.People[who].ID, stage.Company.ID) {
 			if !m.Out {
 				got = append(got, m.Text)
 			}
@@ -120,7 +128,7 @@ func companyWrites(ctx context.Context, t *testing.T, s *stage.Stage, want ...st
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			t.Fatalf("the account has written %q, want %q", got, want)
+			t.Fatalf("the account has written %q to %s, want %q", got, who, want)
 		}
 	}
 }

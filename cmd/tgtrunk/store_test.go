@@ -30,16 +30,20 @@ type office struct {
 
 const salesID, supportID = 7001, 7002
 
-func newOffice(t *testing.T) *office {
+func newOffice(t *testing.T, edit ...func(*cloud.Options)) *office {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := cloud.New(cloud.Options{Key: key, Log: slog.New(slog.DiscardHandler), Users: []cloud.User{
+	options := cloud.Options{Key: key, Log: slog.New(slog.DiscardHandler), Users: []cloud.User{
 		{ID: salesID, Phone: "+99966150001", FirstName: "Sales", Code: "10001"},
 		{ID: supportID, Phone: "+99966150002", FirstName: "Support", Code: "10002"},
-	}})
+	}}
+	for _, e := range edit {
+		e(&options)
+	}
+	server, err := cloud.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +177,8 @@ func TestAccountsMoveBetweenStores(t *testing.T) {
 	o.refused("--replace", "account", "import", file, "--passphrase-env", "EXPORT_PASSPHRASE", "--config", own)
 	service, stop = o.run(own)
 	o.online(salesID)
-	for _, args := range [][]string{{"login", "--account", "support"}, {"account", "import", file, "--passphrase-env", "EXPORT_PASSPHRASE"}} {
+	for _, args := range [][]string{{"login", "--account", "support"}, {"account", "import", file, "--passphrase-env", "EXPORT_PASSPHRASE"},
+		{"account", "devices", "sales"}, {"account", "devices", "sales", "--stop-calls"}, {"account", "privacy", "sales"}} {
 		o.refused(fmt.Sprintf("pid %d: stop it first", service.Process.Pid), append(args, "--config", own)...)
 	}
 	stop()

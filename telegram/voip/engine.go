@@ -56,10 +56,15 @@ func New(c Config) (*Engine, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	p, err := parseParameters(c.CustomParameters, c.Log)
+	p, unknown, err := parseParameters(c.CustomParameters)
 	if err != nil {
 		return nil, err
 	}
+	told := new(toldKeys)
+	if c.Net != nil {
+		told = &c.Net.told
+	}
+	told.tell(c.Log, unknown)
 	if slices.Contains(signaling.ReferenceVersions(), c.Version) {
 		p = p.reference()
 	}

@@ -27,7 +27,7 @@ type NetOptions struct {
 }
 
 // Net is the UDP sockets that all direct calls of the process share, with the DTLS certificate and the report timer
-// that go with them. A relayed call opens sockets of its own.
+// that go with them, and what is logged once for all calls. A relayed call opens sockets of its own.
 type Net struct {
 	loopback bool
 	log      *slog.Logger
@@ -35,6 +35,7 @@ type Net struct {
 	reports  *reporter
 	stack    transport.Net // opens the sockets of TURN allocations
 	shards   []*shard
+	told     toldKeys
 
 	closed    chan struct{}
 	closeOnce sync.Once

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/telegram/voip/signaling"
@@ -19,17 +21,15 @@ type parameters struct {
 	timers     signaling.SCTPTimers
 }
 
-// parseParameters reads the JSON text. What is unknown is logged and ignored, as the engines do.
-func parseParameters(text string, log *slog.Logger) (parameters, error) {
-	var p parameters
+// parseParameters reads the JSON text. What is unknown is ignored, as the engines do; its keys are returned in order.
+func parseParameters(text string) (p parameters, unknown []string, err error) {
 	if text == "" {
-		return p, nil
+		return p, nil, nil
 	}
 	var all map[string]any
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return p, fmt.Errorf("parse custom parameters: %w: %w", ErrConfig, err)
+		return p, nil, fmt.Errorf("parse custom parameters: %w: %w", ErrConfig, err)
 	}
-	var unknown []string
 	for key, value := range all {
 		on, _ := value.(bool)
 		switch key {
@@ -51,11 +51,38 @@ func parseParameters(text string, log *slog.Logger) (parameters, error) {
 			unknown = append(unknown, key)
 		}
 	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		log.Info("custom parameters without effect here", "keys", unknown)
+	slices.Sort(unknown)
+	return p, unknown, nil
+}
+
+// The keys come from Telegram: as many are remembered, and as much of each.
+const maxTold, maxToldKey = 64, 64
+
+// toldKeys is which unknown custom parameters have been logged: every call gets the same ones.
+type toldKeys struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+// tell logs those that it has not logged before. Once it remembers maxTold of them it logs no more.
+func (k *toldKeys) tell(log *slog.Logger, keys []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var fresh []string
+	for _, key := range keys {
+		key = strings.Clone(key[:min(len(key), maxToldKey)])
+		if k.keys[key] || len(k.keys) == maxTold {
+			continue
+		}
+		if k.keys == nil {
+			k.keys = make(map[string]bool)
+		}
+		k.keys[key] = true
+		fresh = append(fresh, key)
 	}
-	return p, nil
+	if len(fresh) > 0 {
+		log.Info("custom parameters without effect here, said once", "keys", fresh)
+	}
 }
 
 // The timers that are heeded, in ms: shorter ones would flood the server, longer ones outlive the call's set-up.

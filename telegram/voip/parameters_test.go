@@ -3,7 +3,9 @@ package voip
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,16 +55,12 @@ func TestCustomParameters(t *testing.T) {
 }
 
 func TestParameters(t *testing.T) {
-	var log strings.Builder
 	text := `{"network_use_mtproto":true,"network_signaling_nosctp":false,"network_sctp_t1_init_ms":400,
 		"network_sctp_t1_cookie_ms":10,"network_sctp_max_backoff_ms":"750","zeta":1,"alpha":{}}`
-	p, err := parseParameters(text, slog.New(slog.NewTextHandler(&log, nil)))
+	p, unknown, err := parseParameters(text)
 	want := parameters{mtproto: true, timers: signaling.SCTPTimers{Init: 400 * time.Millisecond}}
-	if err != nil || p != want {
-		t.Errorf("got %+v, %v", p, err)
-	}
-	if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "[alpha zeta]") {
-		t.Errorf("logged %q", log.String())
+	if err != nil || p != want || !slices.Equal(unknown, []string{"alpha", "zeta"}) {
+		t.Errorf("got %+v, unknown %q, %v", p, unknown, err)
 	}
 	for version, want := range map[string][2]bool{ // through SCTP: as it is, with nosctp
 		"13.0.0": {true, false}, "12.0.0": {true, false}, "9.0.0": {false, false}, "7.0.0": {false, false},
@@ -77,16 +75,70 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// Telegram gives the same custom parameters to every call: what is unknown of them is logged once, however many calls
+// share a Net, and whatever a server invents.
+func TestUnknownParametersAreLoggedOnce(t *testing.T) {
+	var mu sync.Mutex
+	var logged []string
+	log := slog.New(slog.NewTextHandler(writerFunc(func(b []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		_, keys, _ := strings.Cut(strings.TrimSpace(string(b)), "keys=")
+		logged = append(logged, keys)
+		return len(b), nil
+	}), nil))
+	calls := func(n *Net, text string, count int) {
+		t.Helper()
+		var placing sync.WaitGroup
+		for range count {
+			placing.Go(func() {
+				_, err := New(Config{Role: signaling.Caller, Key: &Key{}, Version: "13.0.0", Net: n, Log: log, CustomParameters: text, Send: func([]byte) error { return nil }})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		placing.Wait()
+	}
+	wantLogged := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(logged, want) {
+			t.Errorf("logged %q, want %q", logged, want)
+		}
+		logged = nil
+	}
+	n := loopbackNet(t, 1)
+	calls(n, `{"zeta":1,"alpha":{},"network_use_mtproto":false}`, 20)
+	wantLogged(`"[alpha zeta]"`)
+	calls(n, `{"zeta":2,"beta":true,"alpha":null}`, 2)
+	wantLogged(`[beta]`)
+	calls(nil, `{"beta":1}`, 2) // calls that share nothing
+	wantLogged(`[beta]`, `[beta]`)
+	calls(loopbackNet(t, 1), `{"beta":1}`, 1)
+	wantLogged(`[beta]`)
+
+	long := strings.Repeat("x", 10*maxToldKey)
+	calls(n, `{"`+long+`1":1,"`+long+`2":1}`, 1)
+	wantLogged("[" + long[:maxToldKey] + "]")
+	for i := range 2 * maxTold {
+		calls(n, fmt.Sprintf(`{"key%d":1}`, i), 1)
+	}
+	if len(logged) != maxTold-4 || len(n.told.keys) != maxTold {
+		t.Errorf("%d lines, %d keys remembered", len(logged), len(n.told.keys))
+	}
+}
+
 // FuzzParameters: custom_parameters come from Telegram's server. What is accepted leaves timers within their bounds.
 func FuzzParameters(f *testing.F) {
 	f.Add(`{"network_use_mtproto":true,"network_signaling_nosctp":1,"network_sctp_t1_init_ms":400}`)
 	f.Add(`{"network_sctp_max_backoff_ms":1e300,"network_sctp_t1_cookie_ms":-1,"network_kcp_experiment":null}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := parseParameters(text, slog.New(slog.DiscardHandler))
+		p, unknown, err := parseParameters(text)
 		if err != nil && !errors.Is(err, ErrConfig) {
 			t.Errorf("%q: %v", text, err)
 		}
+		new(toldKeys).tell(slog.New(slog.DiscardHandler), unknown)
 		for _, d := range []time.Duration{p.timers.Init, p.timers.Cookie, p.timers.MaxBackoff} {
 			if d != 0 && (d < minTimer*time.Millisecond || d > maxTimer*time.Millisecond) {
 				t.Errorf("%q: timer of %v", text, d)

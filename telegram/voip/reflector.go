@@ -80,7 +80,7 @@ func (r *reflectors) add(s Server, o reflectorOptions) error {
 		return fmt.Errorf("%w: more than %d", ErrConfig, maxLegs)
 	}
 	l := &leg{
-		server: s.String(), tcp: s.TCP, tag: tag, take: o.take, ready: make(chan struct{}),
+		server: s.String(), tcp: s.TCP, tag: tag, take: o.take, ready: make(chan struct{}), steady: helloSteady,
 		local: end{ours: true, leg: uint8(len(r.legs)), id: uint8(s.ID), port: uint16(s.Port), tag: randomTag()},
 		log:   o.log.With("reflector", s.ID, "server", s.String(), "tcp", s.TCP),
 	}

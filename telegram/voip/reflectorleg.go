@@ -17,7 +17,7 @@ import (
 // The pace of hellos is the official engine's.
 const (
 	helloEager   = 500 * time.Millisecond // until the reflector answers
-	helloSteady  = 10 * time.Second
+	helloSteady  = 10 * time.Second       // from then on: the reflector, and NATs on the way, forget who is silent
 	legDial      = 5 * time.Second
 	legPause     = time.Second // before a broken connection is tried again; doubled
 	legPauseMost = 10 * time.Second
@@ -35,6 +35,7 @@ type leg struct {
 	tag    reflectorTag
 	local  end
 	wait   time.Duration // before it begins
+	steady time.Duration // between hellos once the reflector has answered, over TCP from the first on
 	rivals []*leg        // it stays away when one of these works
 	take   func(b []byte)
 	log    *slog.Logger
@@ -123,7 +124,7 @@ func (l *leg) carryUDP(conn net.Conn) error {
 	for {
 		if now := time.Now(); !now.Before(due) {
 			_, _ = conn.Write(hello)
-			every := helloSteady
+			every := l.steady
 			if !answered {
 				every = helloEager
 			}
@@ -140,7 +141,7 @@ func (l *leg) carryUDP(conn net.Conn) error {
 		default:
 			failed = 0
 			if l.receive(buf[:n]) && !answered {
-				answered, due = true, time.Now().Add(helloSteady)
+				answered, due = true, time.Now().Add(l.steady)
 				_ = conn.SetReadDeadline(due)
 				l.answered()
 			}
@@ -191,7 +192,7 @@ func readFrame(in io.Reader, buf []byte) (int, error) {
 
 func (l *leg) writeTCP(conn net.Conn, queue <-chan []byte, done <-chan struct{}) {
 	defer conn.Close() // ends the reader
-	every := time.NewTicker(helloSteady)
+	every := time.NewTicker(l.steady)
 	defer every.Stop()
 	hello := l.tag.helloTCP(l.local.tag)
 	frame := append([]byte(reflectorOpened), frameOf(hello)...)

@@ -1,10 +1,13 @@
 package signaling
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -45,6 +48,35 @@ type capture struct {
 			} `json:"chunks"`
 		} `json:"sctp"`
 	} `json:"signaling"`
+	InBand []inBand `json:"-"`
+}
+
+// inBand is what one side said inside the call: a message of the data channel, or, where the call's own encryption
+// stands in for DTLS and SRTP, a packet of it.
+type inBand struct {
+	From     string          `json:"from"`
+	JSON     json.RawMessage `json:"json"`
+	Text     string          `json:"raw_json"`
+	PlainHex string          `json:"plaintext_hex"`
+	Messages []struct {
+		Seq   uint32 `json:"seq"`
+		Type  int    `json:"type"`
+		Bytes string `json:"bytes_hex"`
+	} `json:"messages"`
+}
+
+// unmarshal reads a capture. The name of one field has a comma, which no struct tag can.
+func (c *capture) unmarshal(text []byte) error {
+	var all map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(text, c), json.Unmarshal(text, &all)); err != nil {
+		return err
+	}
+	for name, value := range all {
+		if strings.HasPrefix(name, "in_band ") {
+			return json.Unmarshal(value, &c.InBand)
+		}
+	}
+	return errors.New("there is no in_band")
 }
 
 func (c *capture) key(t testing.TB) *Key {
@@ -82,7 +114,8 @@ func captures(t testing.TB) []*capture {
 			t.Fatal(err)
 		}
 		c := &capture{name: strings.TrimSuffix(filepath.Base(name), ".json.gz")}
-		if err := json.NewDecoder(z).Decode(c); err != nil {
+		text, err := io.ReadAll(z)
+		if err := errors.Join(err, c.unmarshal(text)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		f.Close()
@@ -143,9 +176,7 @@ func TestCaptures(t *testing.T) {
 					}
 					checkMessage(t, plain[seqSize:], p.JSON)
 					messages++
-					if sealed := sender.seal(plain); hex.EncodeToString(sealed) != p.WireHex {
-						t.Errorf("packet %d seals to %x", i, sealed)
-					}
+					checkSealed(t, c, i, plain, wire)
 				}
 			}
 		})
@@ -156,7 +187,17 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// checkSCTP compares the chunks of a packet, and opens the messages in them.
+// checkSealed writes a raw packet once more, as its sender did.
+func checkSealed(t *testing.T, c *capture, i int, plain, want []byte) {
+	t.Helper()
+	sender := NewCipher(c.key(t), roleOf(c.Packets[i].From), Signaling)
+	sender.counter = binary.BigEndian.Uint32(plain) - 1
+	if sealed, err := sender.Seal(plain[seqSize:]); err != nil || !bytes.Equal(sealed, want) {
+		t.Errorf("packet %d: counter %d seals to %x, %v; want %x", i, sender.counter, sealed, err, want)
+	}
+}
+
+// checkSCTP compares the chunks of a packet, opens the messages in them, and seals them again.
 func checkSCTP(t *testing.T, c *capture, i int, sender direction) (messages int) {
 	t.Helper()
 	rec := c.Packets[i]
@@ -199,22 +240,20 @@ func checkSCTP(t *testing.T, c *capture, i int, sender direction) (messages int)
 				t.Fatalf("packet %d: DATA %d opens to %x, %v", i, want.TSN, plain, ok)
 			}
 			checkMessage(t, plain[seqSize:], want.Decrypted.JSON)
+			checkSealed(t, c, i, plain, unhex(t, want.UserHex))
 			messages++
 		}
 	}
 	return messages
 }
 
-// checkAcked walks the records of a packet and compares them one by one.
+// checkAcked walks the records of a packet, compares them one by one, and lets its sender write it again.
 func checkAcked(t *testing.T, c *capture, i int, sender direction) (messages int) {
 	t.Helper()
 	rec := c.Packets[i]
 	plain, ok := sender.open(unhex(t, rec.WireHex))
 	if !ok || hex.EncodeToString(plain) != rec.PlainHex {
 		t.Fatalf("packet %d opens to %x, %v", i, plain, ok)
-	}
-	if sealed := sender.seal(plain); hex.EncodeToString(sealed) != rec.WireHex {
-		t.Errorf("packet %d seals to %x", i, sealed)
 	}
 	// A fresh receiver that has all acknowledged messages in flight sees each message and each ack.
 	a := acked{cipher: NewCipher(c.key(t), other(roleOf(rec.From)), Signaling)}
@@ -232,6 +271,7 @@ func checkAcked(t *testing.T, c *capture, i int, sender direction) (messages int
 	if err != nil || r.err != nil || len(r.messages) != want || len(a.unacked) != 0 {
 		t.Fatalf("packet %d: %d messages, %d of %d acks left, %v, %v", i, len(r.messages), len(a.unacked), acks, err, r.err)
 	}
+	checkRewritten(t, c, i, r.messages)
 	for _, m := range rec.Messages {
 		if byte(m.Type) == recordCustom {
 			if len(a.known) <= messages || a.known[messages] != m.Seq {
@@ -242,6 +282,102 @@ func checkAcked(t *testing.T, c *capture, i int, sender direction) (messages int
 		}
 	}
 	return messages
+}
+
+// checkRewritten lets a sender that has to say what a packet says write it, record by record.
+func checkRewritten(t *testing.T, c *capture, i int, messages [][]byte) {
+	t.Helper()
+	rec := c.Packets[i]
+	a := acked{cipher: NewCipher(c.key(t), roleOf(rec.From), Signaling)}
+	for _, m := range rec.Messages {
+		switch byte(m.Type) {
+		case recordAck:
+			a.acks = append(a.acks, seqAck|m.Seq)
+		case recordCustom:
+			a.cipher.counter = m.Seq - 1
+			if err := a.enqueue(messages[len(a.unacked)]); err != nil {
+				t.Fatalf("packet %d: %v", i, err)
+			}
+		}
+	}
+	write := a.flush
+	if head := rec.Messages[0]; byte(head.Type) == recordEmpty {
+		a.cipher.counter, write = head.Seq-1, a.service
+	}
+	if packet, err := write(time.Now()); err != nil || hex.EncodeToString(packet) != rec.WireHex {
+		plain, _ := a.cipher.send.open(packet)
+		t.Errorf("packet %d is written as %x, %v; want %s", i, plain, err, rec.PlainHex)
+	}
+	if len(a.acks) > 0 {
+		t.Errorf("packet %d is written without %d acks", i, len(a.acks))
+	}
+}
+
+// TestCapturesInBand reads and writes what was said on the data channels, and where they were a call's own packets those.
+func TestCapturesInBand(t *testing.T) {
+	states, packets := 0, 0
+	for _, c := range captures(t) {
+		for i, b := range c.InBand {
+			if b.PlainHex != "" {
+				checkMediaPacket(t, c, i)
+				packets++
+				continue
+			}
+			m, err := Parse([]byte(b.Text))
+			if err != nil || !sameJSON(t, []byte(b.Text), b.JSON) {
+				t.Fatalf("%s: %s: %v, want %s", c.name, b.Text, err, b.JSON)
+			}
+			var want struct {
+				Muted, LowBattery           bool
+				VideoState, ScreencastState string
+				VideoRotation               int
+			}
+			if err := json.Unmarshal(b.JSON, &want); err != nil {
+				t.Fatal(err)
+			}
+			if state, ok := m.(MediaState); !ok || state != MediaState(want) {
+				t.Errorf("%s: %s is read as %+v", c.name, b.Text, m)
+			}
+			again, err := Marshal(m)
+			if err != nil || !sameJSON(t, again, []byte(b.Text)) {
+				t.Errorf("%s: %s is printed as %s, %v", c.name, b.Text, again, err)
+			}
+			// The native engine prints keys in our order.
+			if native := strings.Contains(b.Text, `": `); native {
+				var compact bytes.Buffer
+				if err := json.Compact(&compact, []byte(b.Text)); err != nil || !bytes.Equal(compact.Bytes(), again) {
+					t.Errorf("%s: %s is printed as %s, %v", c.name, &compact, again, err)
+				}
+			}
+			states++
+		}
+	}
+	t.Logf("%d media states, %d packets", states, packets)
+	if states < 80 || packets < 20 {
+		t.Errorf("only %d media states and %d packets were seen", states, packets)
+	}
+}
+
+// checkMediaPacket writes a packet of network_use_mtproto as its sender did, and opens it as the other side.
+func checkMediaPacket(t *testing.T, c *capture, i int) {
+	t.Helper()
+	b := c.InBand[i]
+	if len(b.Messages) != 1 || byte(b.Messages[0].Type) != recordCustom {
+		t.Fatalf("%s: packet %d has the records %+v", c.name, i, b.Messages)
+	}
+	payload, sender := unhex(t, b.Messages[0].Bytes), NewMediaCipher(c.key(t), roleOf(b.From))
+	sender.counter = b.Messages[0].Seq - 1
+	packet := sender.seal(t, payload)
+	if plain, ok := sender.send.open(packet); !ok || hex.EncodeToString(plain) != b.PlainHex {
+		t.Errorf("%s: packet %d is written as %x, want %s", c.name, i, plain, b.PlainHex)
+	}
+	r, err := NewMediaCipher(c.key(t), other(roleOf(b.From))).OpenMedia(packet)
+	if err != nil {
+		t.Fatalf("%s: packet %d: %v", c.name, i, err)
+	}
+	if got, ok := r.Next(); !ok || !bytes.Equal(got, payload) {
+		t.Errorf("%s: packet %d is read as %x", c.name, i, got)
+	}
 }
 
 // checkMessage compares a message with the recorded JSON, and what Marshal makes of it with what was parsed.
