@@ -135,6 +135,10 @@ func clearing(cause string) bridge.Cause {
 	return bridge.CauseOf(bridge.Normal)
 }
 
+// varQ850 lets mod_sofia give the caller of a channel that is hung up with LOSE_RACE the number of that, 26, as the Reason;
+// the other one, "completed elsewhere", is for those who are called.
+const varQ850 = "ignore_completed_elsewhere"
+
 // farewell is how a channel is hung up.
 type farewell struct {
 	name string // FreeSWITCH's of the cause
@@ -154,7 +158,7 @@ var farewells = map[bridge.Reason]farewell{
 	bridge.Busy:        {"USER_BUSY", 0},                 // 486
 	bridge.Occupied:    {"USER_BUSY", 0},                 // 486
 	bridge.Declined:    {"CALL_REJECTED", 403},           // 603
-	bridge.Elsewhere:   {"CALL_REJECTED", 0},             // 603
+	bridge.Elsewhere:   {"LOSE_RACE", 603},               // 480
 	bridge.Self:        {"INCOMING_CALL_BARRED", 0},      // 403
 	bridge.Privacy:     {"INCOMING_CALL_BARRED", 0},      // 403
 	bridge.Blocked:     {"INCOMING_CALL_BARRED", 0},      // 403
@@ -175,6 +179,15 @@ func farewellOf(c bridge.Cause) farewell {
 		return f
 	}
 	return farewells[bridge.Failure]
+}
+
+// cancelOf names the cause with which a party is cancelled that has not answered yet. Of a race that it has lost a phone is
+// told (RFC 3326 Reason: SIP;cause=200), and shows no missed call.
+func cancelOf(c bridge.Cause) string {
+	if c.Reason == bridge.Elsewhere {
+		return "LOSE_RACE"
+	}
+	return "ORIGINATOR_CANCEL"
 }
 
 // response is the SIP code in the form in which mod_sofia's sofia_on_hangup reads it of varResponse; "" leaves the code to
@@ -205,8 +218,12 @@ func statusOf(r bridge.Reason) string {
 // have no value are emptied: they may be of an attempt before, on the same channel.
 func causeVariables(status string, c bridge.Cause) map[string]string {
 	seconds := c.RetryAfterSeconds()
-	return map[string]string{
+	set := map[string]string{
 		"TGTRUNK_STATUS": status, "TGTRUNK_REASON": string(c.Reason), "TGTRUNK_CAUSE": strconv.Itoa(int(c.Q850)),
 		"TGTRUNK_RETRY_AFTER": seconds, "sip_rh_Retry-After": seconds,
 	}
+	if c.Reason == bridge.Elsewhere {
+		set[varQ850] = "true"
+	}
+	return set
 }

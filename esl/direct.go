@@ -285,7 +285,8 @@ func (d *direct) release(ctx context.Context) error {
 	}
 	cause := farewellOf(d.ended.Cause).name
 	if !d.wasUp {
-		cause = "ORIGINATOR_CANCEL"
+		cause = cancelOf(d.ended.Cause)
+		d.tellElsewhere(ctx, d.audio.channel)
 	}
 	if err := d.link.verbs().kill(ctx, d.audio.channel, cause); err != nil {
 		return err // what remains is tried the other way

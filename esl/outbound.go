@@ -193,7 +193,10 @@ func (out *outbound) release(ctx context.Context) error {
 	}
 	cause := farewellOf(out.ended.Cause).name
 	if out.dialing {
-		cause = "ORIGINATOR_CANCEL"
+		cause = cancelOf(out.ended.Cause)
+		if technology(out.target.Endpoint) == "loopback" {
+			out.tellElsewhere(ctx, id)
+		}
 	}
 	for {
 		done := !out.dialing

@@ -99,6 +99,7 @@ type row struct {
 	State       string `json:"state"`
 	Application string `json:"application"`
 	CallState   string `json:"callstate"`
+	Call        string `json:"call_uuid"` // of a channel that another one calls: that one's uuid
 }
 
 // parked reports whether the channel is parked, in the dialplan or after a bridge.
@@ -117,6 +118,26 @@ func (v verbs) channels(ctx context.Context) ([]row, error) {
 	}
 	return listing.Rows, nil
 }
+
+// completedElsewhere makes mod_sofia's CANCEL to whoever rings for one of the callers say that the call was taken elsewhere.
+func (v verbs) completedElsewhere(ctx context.Context, callers ...string) error {
+	rows, err := v.channels(ctx)
+	for _, r := range rows {
+		if r.Call == "" || r.Call == r.ID || r.CallState == "ACTIVE" || !slices.Contains(callers, r.Call) {
+			continue
+		}
+		set := v.setVariables(ctx, r.ID, map[string]string{
+			"sip_reason": completedElsewhere, "call_completed_elsewhere": "true", // both as mod_sofia does it for LOSE_RACE
+		})
+		if !isGone(set) {
+			err = errors.Join(err, set)
+		}
+	}
+	return err
+}
+
+// completedElsewhere is the Reason (RFC 3326, 3GPP TS 24.229) on which phones list no missed call.
+const completedElsewhere = `SIP;cause=200;text="Call completed elsewhere"`
 
 // dump returns everything about a channel in the form of an event.
 func (v verbs) dump(ctx context.Context, id string) (event, error) {
