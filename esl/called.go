@@ -32,6 +32,18 @@ func (c *called) ringing() {
 	}
 }
 
+// farewell names the cause with which the party is hung up. With LOSE_RACE mod_sofia says that the call was completed
+// elsewhere.
+func (c *called) farewell(answered bool) string {
+	switch {
+	case c.ended.Cause.Reason == bridge.Elsewhere:
+		return "LOSE_RACE"
+	case !answered:
+		return "ORIGINATOR_CANCEL"
+	}
+	return farewellOf(c.ended.Cause).name
+}
+
 // tellElsewhere lets the phones that a channel of ours rings through the dialplan know that the call was taken on another
 // device, where that is why it ends. FreeSWITCH itself would tell them, whatever becomes of the channel that calls, that the
 // caller gave up (switch_ivr_originate.c, IDX_CANCEL).

@@ -135,9 +135,16 @@ func clearing(cause string) bridge.Cause {
 	return bridge.CauseOf(bridge.Normal)
 }
 
-// varQ850 lets mod_sofia give the caller of a channel that is hung up with LOSE_RACE the number of that, 26, as the Reason;
-// the other one, "completed elsewhere", is for those who are called.
-const varQ850 = "ignore_completed_elsewhere"
+// varReason is what mod_sofia makes the Reason header (RFC 3326) of a CANCEL, a BYE or a refusal; without it that is the
+// number of the hang-up cause.
+const varReason = "sip_reason"
+
+const (
+	// completedElsewhere lets a phone that is cancelled list no missed call (3GPP TS 24.229).
+	completedElsewhere = `SIP;cause=200;text="Call completed elsewhere"`
+	// takenElsewhere is told to a caller: no name of FreeSWITCH's has the number 26.
+	takenElsewhere = `Q.850;cause=26;text="Answered elsewhere"`
+)
 
 // farewell is how a channel is hung up.
 type farewell struct {
@@ -158,7 +165,7 @@ var farewells = map[bridge.Reason]farewell{
 	bridge.Busy:        {"USER_BUSY", 0},                 // 486
 	bridge.Occupied:    {"USER_BUSY", 0},                 // 486
 	bridge.Declined:    {"CALL_REJECTED", 403},           // 603
-	bridge.Elsewhere:   {"LOSE_RACE", 603},               // 480
+	bridge.Elsewhere:   {"CALL_REJECTED", 0},             // 603
 	bridge.Self:        {"INCOMING_CALL_BARRED", 0},      // 403
 	bridge.Privacy:     {"INCOMING_CALL_BARRED", 0},      // 403
 	bridge.Blocked:     {"INCOMING_CALL_BARRED", 0},      // 403
@@ -179,15 +186,6 @@ func farewellOf(c bridge.Cause) farewell {
 		return f
 	}
 	return farewells[bridge.Failure]
-}
-
-// cancelOf names the cause with which a party is cancelled that has not answered yet. Of a race that it has lost a phone is
-// told (RFC 3326 Reason: SIP;cause=200), and shows no missed call.
-func cancelOf(c bridge.Cause) string {
-	if c.Reason == bridge.Elsewhere {
-		return "LOSE_RACE"
-	}
-	return "ORIGINATOR_CANCEL"
 }
 
 // response is the SIP code in the form in which mod_sofia's sofia_on_hangup reads it of varResponse; "" leaves the code to
@@ -223,7 +221,7 @@ func causeVariables(status string, c bridge.Cause) map[string]string {
 		"TGTRUNK_RETRY_AFTER": seconds, "sip_rh_Retry-After": seconds,
 	}
 	if c.Reason == bridge.Elsewhere {
-		set[varQ850] = "true"
+		set[varReason] = takenElsewhere
 	}
 	return set
 }

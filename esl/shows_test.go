@@ -52,7 +52,7 @@ func showsRejections(t *testing.T, s *scene) {
 	for _, c := range []struct {
 		reason bridge.Reason
 		name   string
-	}{{bridge.Busy, "USER_BUSY"}, {bridge.Declined, "CALL_REJECTED"}} {
+	}{{bridge.Busy, "USER_BUSY"}, {bridge.Elsewhere, "CALL_REJECTED"}} {
 		party, o := s.park()
 		o.Leg.Hangup(bridge.CauseOf(c.reason))
 		nextEvent[bridge.Ended](t, o.Leg)

@@ -127,7 +127,7 @@ func (v verbs) completedElsewhere(ctx context.Context, callers ...string) error 
 			continue
 		}
 		set := v.setVariables(ctx, r.ID, map[string]string{
-			"sip_reason": completedElsewhere, "call_completed_elsewhere": "true", // both as mod_sofia does it for LOSE_RACE
+			varReason: completedElsewhere, "call_completed_elsewhere": "true", // both as mod_sofia does it for LOSE_RACE
 		})
 		if !isGone(set) {
 			err = errors.Join(err, set)
@@ -135,9 +135,6 @@ func (v verbs) completedElsewhere(ctx context.Context, callers ...string) error 
 	}
 	return err
 }
-
-// completedElsewhere is the Reason (RFC 3326, 3GPP TS 24.229) on which phones list no missed call.
-const completedElsewhere = `SIP;cause=200;text="Call completed elsewhere"`
 
 // dump returns everything about a channel in the form of an event.
 func (v verbs) dump(ctx context.Context, id string) (event, error) {
