@@ -117,7 +117,8 @@ func (f *fakeFS) options() Options {
 }
 
 // serveSocket is one connection of the event socket.
-func (f *fakeFS) serveSocket(conn net.Conn) {
+func (f *fakeFS) serveSocket(tcp net.Conn) {
+	conn := &fakeConn{Conn: tcp}
 	defer conn.Close()
 	_, _ = io.WriteString(conn, "Content-Type: auth/request\n\n")
 	in := bufio.NewReader(conn)
@@ -130,6 +131,9 @@ func (f *fakeFS) serveSocket(conn net.Conn) {
 		text, err := readBlock(in)
 		if err != nil {
 			return
+		}
+		if conn.silent.Load() {
+			continue
 		}
 		lines := strings.Split(strings.TrimSpace(text), "\n")
 		verb, rest, _ := strings.Cut(lines[0], " ")
@@ -247,6 +251,9 @@ func (f *fakeFS) api(line string) string {
 			row := map[string]string{"uuid": c.id, "application": "", "state": "CS_EXECUTE"}
 			if c.parked {
 				row["application"] = "park"
+			}
+			if row["call_uuid"] = c.vars["call_uuid"]; c.answered {
+				row["callstate"] = "ACTIVE"
 			}
 			rows = append(rows, row)
 		}
