@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,7 @@ type fakeFS struct {
 	globals  map[string]string // global variables
 	codec    string            // the only one, as in an rtpmap, that mod_verto takes; "" for any
 	deaf     bool              // mod_verto answers no ping
+	lacks    map[string]bool   // modules, extensions and methods of mod_verto that there are not, or its "answer"
 	dialJob  string            // Job-UUID of the last originate
 }
 
@@ -244,7 +246,7 @@ func (f *fakeFS) api(line string) string {
 		}
 		return "+OK"
 	case "module_exists":
-		return "true"
+		return strconv.FormatBool(!f.lacks[words[1]])
 	case "show":
 		rows := []map[string]string{}
 		for _, c := range f.channels {
@@ -453,9 +455,13 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"Authentication Failure"}}`, m.ID))
 		return
 	}
-	reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"message":"OK"}}`, m.ID))
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.lacks[m.Method] {
+		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32601,"message":"Permission Denied"}}`, m.ID))
+		return
+	}
+	reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"message":"OK"}}`, m.ID))
 	call := m.Params.DialogParams.CallID
 	switch m.Method {
 	case "verto.invite":
@@ -468,8 +474,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 			return
 		}
 		f.channels[call] = c
+		if f.lacks[m.Params.DialogParams.Destination] {
+			f.hangup(c, "NO_ROUTE_DESTINATION")
+			return
+		}
 		f.park(c)
-		if c.answered {
+		if c.answered && !f.lacks["answer"] {
 			f.vertoAnswer(c)
 		}
 	case "verto.bye":
