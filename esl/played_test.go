@@ -149,7 +149,7 @@ func (h heard) check(ctx context.Context, script []turn, m manner, seed uint64) 
 	defer listener.Close()
 	served := make(chan error, 1)
 	go func() { served <- m.play(ctx, listener, script, rand.New(rand.NewPCG(seed, 0))) }()
-	got, err := h.ask(ctx, listener.Addr().String())
+	got, err := h.ask(ctx, listener.Addr().String(), m.wait == nil)
 	broken := <-served
 	if h.door != nil {
 		broken = nil // we do not hear it out
@@ -157,8 +157,8 @@ func (h heard) check(ctx context.Context, script []turn, m manner, seed uint64) 
 	return errors.Join(err, h.compare(got), broken)
 }
 
-// ask asks the questions and returns what is heard until the server's end.
-func (h heard) ask(ctx context.Context, address string) (got heard, err error) {
+// ask asks the questions, one after the other or all at once, and returns what is heard until the server's end.
+func (h heard) ask(ctx context.Context, address string, atOnce bool) (got heard, err error) {
 	got.jobs = map[string]string{}
 	counts := &frameCounts{}
 	socket, err := dialSocket(ctx, address, h.password, 20*time.Second, counts)
@@ -177,14 +177,10 @@ func (h heard) ask(ctx context.Context, address string) (got heard, err error) {
 	}
 	read := make(chan error, 1)
 	go func() { read <- conn.run(ctx, func(e event) { got.events = append(got.events, e.header) }) }()
-	for i, question := range h.questions {
-		answer, refused := conn.ask(ctx, question)
-		var command *CommandError
-		if got.answers = append(got.answers, answer); refused != nil && !errors.As(refused, &command) {
-			err = errors.Join(err, fmt.Errorf("question %d of %d, %q: %w", i+1, len(h.questions), question, refused))
-		} else if (refused != nil) != (strings.HasPrefix(answer, "-ERR") || strings.HasPrefix(answer, "-USAGE")) {
-			err = errors.Join(err, fmt.Errorf("answer %q is taken as %w", answer, refused))
-		}
+	if atOnce {
+		got.answers, err = conn.askAll(ctx, h.questions)
+	} else {
+		got.answers, err = conn.askEach(ctx, h.questions)
 	}
 	select {
 	case end := <-read:
@@ -201,6 +197,46 @@ func (h heard) ask(ctx context.Context, address string) (got heard, err error) {
 	}
 	got.foreign = int(counts.foreign.Load())
 	return got, err
+}
+
+// askEach asks each question when the one before is answered.
+func (c *connection) askEach(ctx context.Context, questions []string) (answers []string, err error) {
+	for _, question := range questions {
+		answer, refused := c.ask(ctx, question)
+		answers = append(answers, answer)
+		var command *CommandError
+		switch negative := strings.HasPrefix(answer, "-ERR") || strings.HasPrefix(answer, "-USAGE"); {
+		case refused != nil && !errors.As(refused, &command):
+			err = errors.Join(err, fmt.Errorf("%q: %w", question, refused))
+		case negative != (refused != nil):
+			err = errors.Join(err, fmt.Errorf("answer %q is taken as %w", answer, refused))
+		}
+	}
+	return answers, err
+}
+
+// askAll asks without waiting for answers, as several calls do.
+func (c *connection) askAll(ctx context.Context, questions []string) (answers []string, err error) {
+	replies := make([]chan message, len(questions))
+	for i, question := range questions {
+		replies[i] = make(chan message, 1)
+		if err := c.send(question, replies[i]); err != nil {
+			return answers, err
+		}
+	}
+	for _, reply := range replies {
+		select {
+		case m := <-reply:
+			answer := m.header["Reply-Text"]
+			if answer == "" {
+				answer = m.body
+			}
+			answers = append(answers, answer)
+		case <-ctx.Done():
+			return answers, ctx.Err()
+		}
+	}
+	return answers, nil
 }
 
 // compare says what differs.
