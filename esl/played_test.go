@@ -298,7 +298,7 @@ func (m manner) play(ctx context.Context, listener net.Listener, script []turn, 
 				continue
 			}
 			if m.wait != nil && pause > 0 {
-				time.Sleep(m.wait(random, pause*playedFor/total)) // what is played
+				time.Sleep(m.wait(random, time.Duration(float64(pause)/float64(total)*float64(playedFor)))) // what is played
 			}
 			for _, piece := range m.cut(random, said) {
 				if _, err := conn.Write(piece); err != nil {
