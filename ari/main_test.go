@@ -52,6 +52,8 @@ exten => 1,1,Answer()
  same => n,Read(PIN,,4,,1,5)
  same => n,Set(GLOBAL(PIN_READ)=${PIN})
  same => n,Hangup(16)
+[desk]
+exten => _X.,1,Dial(PJSIP/alice,30)
 [record]
 exten => _X.,1,Set(CDR(userfield)=${COLOUR})
  same => n,Set(GLOBAL(RECORD)=${CHANNEL(language)}/${CDR(userfield)})

@@ -1,6 +1,7 @@
 package esl
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,35 @@ func (c *called) ringing() {
 	if !c.rang && c.state == waiting {
 		c.rang = true
 		c.emit(bridge.Ringing{})
+	}
+}
+
+// farewell names the cause with which the party is hung up. With LOSE_RACE mod_sofia says that the call was completed
+// elsewhere.
+func (c *called) farewell(answered bool) string {
+	switch {
+	case c.ended.Cause.Reason == bridge.Elsewhere:
+		return "LOSE_RACE"
+	case !answered:
+		return "ORIGINATOR_CANCEL"
+	}
+	return farewellOf(c.ended.Cause).name
+}
+
+// tellElsewhere lets the phones that a channel of ours rings through the dialplan know that the call was taken on another
+// device, where that is why it ends. FreeSWITCH itself would tell them, whatever becomes of the channel that calls, that the
+// caller gave up (switch_ivr_originate.c, IDX_CANCEL).
+func (c *called) tellElsewhere(ctx context.Context, caller string) {
+	if c.ended.Cause.Reason != bridge.Elsewhere {
+		return
+	}
+	v := c.link.verbs()
+	half, err := v.variable(ctx, caller, varOtherHalf)
+	if err == nil {
+		err = v.completedElsewhere(ctx, caller, half)
+	}
+	if err != nil && !isGone(err) {
+		c.log.Warn("phones will show a missed call that was taken elsewhere", "error", err)
 	}
 }
 

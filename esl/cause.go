@@ -135,6 +135,17 @@ func clearing(cause string) bridge.Cause {
 	return bridge.CauseOf(bridge.Normal)
 }
 
+// varReason is what mod_sofia makes the Reason header (RFC 3326) of a CANCEL, a BYE or a refusal; without it that is the
+// number of the hang-up cause.
+const varReason = "sip_reason"
+
+const (
+	// completedElsewhere lets a phone that is cancelled list no missed call (3GPP TS 24.229).
+	completedElsewhere = `SIP;cause=200;text="Call completed elsewhere"`
+	// takenElsewhere is told to a caller: no name of FreeSWITCH's has the number 26.
+	takenElsewhere = `Q.850;cause=26;text="Answered elsewhere"`
+)
+
 // farewell is how a channel is hung up.
 type farewell struct {
 	name string // FreeSWITCH's of the cause
@@ -190,8 +201,12 @@ func (f farewell) response() string {
 // have no value are emptied: they may be of an attempt before, on the same channel.
 func causeVariables(status string, c bridge.Cause) map[string]string {
 	seconds := c.RetryAfterSeconds()
-	return map[string]string{
+	set := map[string]string{
 		"TGTRUNK_STATUS": status, "TGTRUNK_REASON": string(c.Reason), "TGTRUNK_CAUSE": strconv.Itoa(int(c.Q850)),
 		"TGTRUNK_RETRY_AFTER": seconds, "sip_rh_Retry-After": seconds,
 	}
+	if c.Reason == bridge.Elsewhere {
+		set[varReason] = takenElsewhere
+	}
+	return set
 }

@@ -263,11 +263,10 @@ func (d *direct) release(ctx context.Context) error {
 		// The WebSocket keeps the order: should the invitation still be on its way, this comes after it.
 		_ = d.session.bye(ctx, d.audio.channel)
 	}
-	cause := farewellOf(d.ended.Cause).name
 	if !d.wasUp {
-		cause = "ORIGINATOR_CANCEL"
+		d.tellElsewhere(ctx, d.audio.channel)
 	}
-	if err := d.link.verbs().kill(ctx, d.audio.channel, cause); err != nil {
+	if err := d.link.verbs().kill(ctx, d.audio.channel, d.farewell(d.wasUp)); err != nil {
 		return err // what remains is tried the other way
 	}
 	d.disown()

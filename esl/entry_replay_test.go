@@ -2,9 +2,11 @@ package esl
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,17 +26,26 @@ var outboundNames = []string{"outbound_obasync", "outbound_obsync", "outbound_re
 type rawFrame struct {
 	text   []byte
 	header map[string]string // its own
+	body   string
 	event  map[string]string // what it tells, where it is an event or the call's data
 }
 
 // rawFrames divides what FreeSWITCH sent on an outbound connection, without the code under test.
 func rawFrames(t testing.TB, name string) []rawFrame {
 	t.Helper()
-	var all []rawFrame
-	for rest := unpacked(t, name+".in.txt"); len(rest) > 0; {
+	all := divide(t, unpacked(t, name+".in.txt"))
+	head, _, _ := bytes.Cut(all[0].text, []byte("\n\n"))
+	all[0].event = plainEvent(t, string(head)) // the call's data
+	return all
+}
+
+// divide divides what FreeSWITCH sent, without the code under test.
+func divide(t testing.TB, stream []byte) (all []rawFrame) {
+	t.Helper()
+	for rest := stream; len(rest) > 0; {
 		head, after, ok := bytes.Cut(rest, []byte("\n\n"))
 		if !ok {
-			t.Fatalf("%s: rest %q", name, rest)
+			t.Fatalf("rest %q", rest)
 		}
 		f := rawFrame{header: map[string]string{}}
 		for line := range strings.SplitSeq(string(head), "\n") {
@@ -44,15 +55,55 @@ func rawFrames(t testing.TB, name string) []rawFrame {
 		length, _ := strconv.Atoi(f.header["Content-Length"])
 		size := len(head) + 2 + length
 		f.text, rest = rest[:size], rest[size:]
-		switch {
-		case len(all) == 0:
-			f.event, _ = decodePlain(head)
-		case f.header["Content-Type"] == "text/event-plain":
-			f.event, _ = decodePlain(after[:length])
+		switch f.body = string(after[:length]); f.header["Content-Type"] {
+		case "text/event-plain":
+			f.event = plainEvent(t, f.body)
+		case "text/event-json":
+			f.event = jsonEvent(t, f.body)
 		}
 		all = append(all, f)
 	}
 	return all
+}
+
+// plainEvent reads lines "Name: value" with percent signs, and behind an empty line a body.
+func plainEvent(t testing.TB, text string) map[string]string {
+	t.Helper()
+	event := map[string]string{}
+	head, body, _ := strings.Cut(text, "\n\n")
+	for line := range strings.SplitSeq(strings.TrimSuffix(head, "\n"), "\n") {
+		name, value, ok := strings.Cut(line, ":")
+		plain, err := url.PathUnescape(strings.TrimPrefix(value, " "))
+		if !ok || err != nil {
+			t.Fatalf("line %q of an event: %v", line, err)
+		}
+		event[name] = plain
+	}
+	if body != "" {
+		event["_body"] = body
+	}
+	return event
+}
+
+// jsonEvent reads an object of texts and lists of texts.
+func jsonEvent(t testing.TB, text string) map[string]string {
+	t.Helper()
+	var raw map[string]any
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		t.Fatal(err)
+	}
+	event := map[string]string{}
+	for name, value := range raw {
+		switch value := value.(type) {
+		case string:
+			event[name] = value
+		case []any:
+			event[name] = "ARRAY::" + strings.ReplaceAll(strings.Trim(fmt.Sprintf("%q", value), `[]"`), `" "`, "|:")
+		default:
+			t.Fatalf("%s is a %T", name, value)
+		}
+	}
+	return event
 }
 
 func (f rawFrame) isReply() bool {

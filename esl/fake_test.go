@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -42,6 +43,7 @@ type fakeFS struct {
 	globals  map[string]string // global variables
 	codec    string            // the only one, as in an rtpmap, that mod_verto takes; "" for any
 	deaf     bool              // mod_verto answers no ping
+	lacks    map[string]bool   // modules, extensions and methods of mod_verto that there are not, or its "answer"
 	dialJob  string            // Job-UUID of the last originate
 	noVerto  bool              // mod_verto is not loaded
 	noLogin  bool              // mod_verto lets nobody log in
@@ -119,7 +121,8 @@ func (f *fakeFS) options() Options {
 }
 
 // serveSocket is one connection of the event socket.
-func (f *fakeFS) serveSocket(conn net.Conn) {
+func (f *fakeFS) serveSocket(tcp net.Conn) {
+	conn := &fakeConn{Conn: tcp}
 	defer conn.Close()
 	_, _ = io.WriteString(conn, "Content-Type: auth/request\n\n")
 	in := bufio.NewReader(conn)
@@ -132,6 +135,9 @@ func (f *fakeFS) serveSocket(conn net.Conn) {
 		text, err := readBlock(in)
 		if err != nil {
 			return
+		}
+		if conn.silent.Load() {
+			continue
 		}
 		lines := strings.Split(strings.TrimSpace(text), "\n")
 		verb, rest, _ := strings.Cut(lines[0], " ")
@@ -242,7 +248,7 @@ func (f *fakeFS) api(line string) string {
 		}
 		return "+OK"
 	case "module_exists":
-		return "true"
+		return strconv.FormatBool(!f.lacks[words[1]])
 	case "verto_contact":
 		if f.noVerto {
 			return "-ERR verto_contact Command not found!\n"
@@ -263,6 +269,9 @@ func (f *fakeFS) api(line string) string {
 			row := map[string]string{"uuid": c.id, "application": "", "state": "CS_EXECUTE"}
 			if c.parked {
 				row["application"] = "park"
+			}
+			if row["call_uuid"] = c.vars["call_uuid"]; c.answered {
+				row["callstate"] = "ACTIVE"
 			}
 			rows = append(rows, row)
 		}
@@ -464,9 +473,13 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32001,"message":"Authentication Failure"}}`, m.ID))
 		return
 	}
-	reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"message":"OK"}}`, m.ID))
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.lacks[m.Method] {
+		reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"error":{"code":-32601,"message":"Permission Denied"}}`, m.ID))
+		return
+	}
+	reply(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"message":"OK"}}`, m.ID))
 	call := m.Params.DialogParams.CallID
 	switch m.Method {
 	case "login":
@@ -483,8 +496,12 @@ func (f *fakeFS) vertoRequest(conn *websocket.Conn, data []byte) {
 			return
 		}
 		f.channels[call] = c
+		if f.lacks[m.Params.DialogParams.Destination] {
+			f.hangup(c, "NO_ROUTE_DESTINATION")
+			return
+		}
 		f.park(c)
-		if c.answered {
+		if c.answered && !f.lacks["answer"] {
 			f.vertoAnswer(c)
 		}
 	case "verto.bye":

@@ -274,6 +274,9 @@ func (in *inbound) release(ctx context.Context) error {
 		status = "ANSWER"
 	}
 	variables := causeVariables(status, in.ended.Cause)
+	if _, set := variables[varReason]; !set && in.start.variable(varReason) == takenElsewhere {
+		variables[varReason] = "" // of an attempt before
+	}
 	maps.Copy(variables, in.facts)
 	return in.link.letGo(ctx, id, departure{
 		variables: variables, farewell: farewellOf(in.ended.Cause),

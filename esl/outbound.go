@@ -191,10 +191,10 @@ func (out *outbound) release(ctx context.Context) error {
 	if sentOn {
 		return out.link.setFree(ctx, id)
 	}
-	cause := farewellOf(out.ended.Cause).name
-	if out.dialing {
-		cause = "ORIGINATOR_CANCEL"
+	if out.dialing && technology(out.target.Endpoint) == "loopback" {
+		out.tellElsewhere(ctx, id)
 	}
+	cause := out.farewell(!out.dialing)
 	for {
 		done := !out.dialing
 		err := out.link.verbs().kill(ctx, id, cause)

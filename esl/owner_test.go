@@ -30,6 +30,11 @@ func (f *fakeFS) serveWith(t *testing.T, change func(*timing)) *server {
 	o := f.options()
 	o.RequestTimeout = 4 * time.Second
 	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	return serveLink(t, o, change)
+}
+
+func serveLink(t *testing.T, o Options, change func(*timing)) *server {
+	t.Helper()
 	link, err := New(o)
 	if err != nil {
 		t.Fatal(err)

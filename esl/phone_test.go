@@ -146,7 +146,7 @@ func TestPhoneRefused(t *testing.T) {
 		o.Socket = esl.SocketOptions{Listen: fmt.Sprintf("127.0.0.1:%d", sharedFreeSWITCH(t).ports.socket), Password: "sesame"}
 	})
 	// The number that FreeSWITCH's names of these have, for want of better ones.
-	others := map[bridge.Reason]int{bridge.Privacy: 54, bridge.Blocked: 54, bridge.Self: 54, bridge.OldClient: 88, bridge.Elsewhere: 21}
+	others := map[bridge.Reason]int{bridge.Privacy: 54, bridge.Blocked: 54, bridge.Self: 54, bridge.OldClient: 88}
 	for reason, want := range documented(t) {
 		if other, is := others[reason]; is {
 			want[0] = other

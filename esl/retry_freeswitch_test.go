@@ -28,3 +28,18 @@ func TestPhoneSeesRetryAfterOfTheLastAttempt(t *testing.T) {
 		}
 	}
 }
+
+// TestPhoneSeesReasonOfTheLastAttempt: a caller whose first call was taken elsewhere, and whose second one met somebody who
+// is busy, is told the latter.
+func TestPhoneSeesReasonOfTheLastAttempt(t *testing.T) {
+	r, phone := newPhoneRig(t, lab.PhoneOptions{})
+	c := call(t, phone, "3001")
+	for _, reason := range []bridge.Reason{bridge.Elsewhere, bridge.Busy} {
+		o := r.offer()
+		o.Leg.Hangup(bridge.CauseOf(reason))
+		ended(t, o.Leg, reason)
+	}
+	if o, err := c.WaitOver(soon(t)); err != nil || o.Status != 486 || o.Q850() != 17 {
+		t.Errorf("phone sees %d, Reason %q (%v), want 486 and 17", o.Status, o.Reason, err)
+	}
+}

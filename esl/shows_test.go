@@ -276,7 +276,7 @@ func showsLogin(password string, want error) func(*testing.T, *scene) {
 		}
 		defer listener.Close()
 		served := make(chan error, 1)
-		go func() { served <- play(listener, turns(t, s.name)) }()
+		go func() { served <- manner{cut: cuts["whole"]}.play(t.Context(), listener, turns(t, s.name), nil) }()
 		socket, err := dialSocket(t.Context(), listener.Addr().String(), password, 5*time.Second, &frameCounts{})
 		if err == nil {
 			socket.close()

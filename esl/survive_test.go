@@ -3,6 +3,7 @@ package esl_test
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -181,7 +182,10 @@ func TestAbsent(t *testing.T) {
 // TestUnicast: without mod_verto calls go by the fallback, and the log says which line is missing.
 func TestUnicast(t *testing.T) {
 	fs := ownFreeSWITCH(t, false)
-	r := newRig(t, fs)
+	var said strings.Builder // read once nothing writes any more
+	o := fs.options()
+	o.Log = slog.New(slog.NewTextHandler(io.MultiWriter(&said, t.Output()), nil))
+	r := newRigWith(t, fs, o)
 	leg, flow := r.dialEcho()
 	if f := flow.Format(); f.Codec != media.L16 || f.Rate != 8000 {
 		t.Errorf("format %+v", f)
@@ -189,6 +193,13 @@ func TestUnicast(t *testing.T) {
 	hearTone(t, flow)
 	leg.Hangup(bridge.CauseOf(bridge.Normal))
 	ended(t, leg, bridge.Normal)
+	r.stop()
+	for _, want := range []string{`level=WARN msg="audio goes by the fallback"`, `way="unicast, L16/8000"`, "mod_verto is not loaded: add",
+		`<load module=\"mod_verto\"/> to autoload_configs/modules.conf.xml, then \"load mod_verto\"`} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, said.String())
+		}
+	}
 }
 
 // TestSocketApplication: the other way in behaves as the first.

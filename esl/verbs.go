@@ -99,6 +99,7 @@ type row struct {
 	State       string `json:"state"`
 	Application string `json:"application"`
 	CallState   string `json:"callstate"`
+	Call        string `json:"call_uuid"` // of a channel that another one calls: that one's uuid
 }
 
 // parked reports whether the channel is parked, in the dialplan or after a bridge.
@@ -116,6 +117,23 @@ func (v verbs) channels(ctx context.Context) ([]row, error) {
 		return nil, fmt.Errorf("read the listing of channels: %w", err)
 	}
 	return listing.Rows, nil
+}
+
+// completedElsewhere makes mod_sofia's CANCEL to whoever rings for one of the callers say that the call was taken elsewhere.
+func (v verbs) completedElsewhere(ctx context.Context, callers ...string) error {
+	rows, err := v.channels(ctx)
+	for _, r := range rows {
+		if r.Call == "" || r.Call == r.ID || r.CallState == "ACTIVE" || !slices.Contains(callers, r.Call) {
+			continue
+		}
+		set := v.setVariables(ctx, r.ID, map[string]string{
+			varReason: completedElsewhere, "call_completed_elsewhere": "true", // both as mod_sofia does it for LOSE_RACE
+		})
+		if !isGone(set) {
+			err = errors.Join(err, set)
+		}
+	}
+	return err
 }
 
 // dump returns everything about a channel in the form of an event.
