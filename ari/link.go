@@ -204,6 +204,7 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
 	if owner := l.legs.Owner(id); owner != nil {
 		_, caller := owner.role.(*inbound)
+		caller = caller && !strings.HasPrefix(id, l.ids.mark) // not the channel of his audio, which is his leg's, too
 		if caller { // he was redirected, and has come to another Stasis() before his leg has heard that he left the first
 			l.tasks.Go(func() { l.arriveAgain(tasks, start, owner, accept) })
 		}
