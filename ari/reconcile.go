@@ -85,21 +85,22 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 		}
 	}
 	for id := range now.bridges {
-		if strings.HasPrefix(id, l.ids.mark) && orphaned(id) {
+		if l.ids.made(id) && orphaned(id) {
 			l.logOrphan("bridge", id, l.rest.destroyBridge(ctx, id))
 		}
 	}
 }
 
-// removeOrphan hangs up a channel that carries our mark, and gives one that the dialplan sent us back to the dialplan.
-// Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
+// removeOrphan hangs up a channel that we made, and gives one that the dialplan sent us back to the dialplan, also where we
+// had made it once. Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
 func (l *Link) removeOrphan(ctx context.Context, channel *ariapi.ChannelData) {
 	id := channel.GetID()
-	ours := strings.HasPrefix(id, l.ids.mark)
+	// Without arguments, as only what we made enters, unless the dialplan has given none.
+	bare := channel.GetDialplan().GetAppData() == l.opt.App
 	switch {
-	case ours && (inStasis(channel, l.opt.App) || isDialling(channel)):
+	case l.ids.made(id) && (bare && inStasis(channel, l.opt.App) || isDialling(channel)):
 		l.logOrphan("channel", id, l.rest.hangup(ctx, id, bridge.CauseOf(bridge.Failure).Q850))
-	case !ours && inStasis(channel, l.opt.App):
+	case inStasis(channel, l.opt.App):
 		l.logOrphan("caller's channel", id, nil)
 		l.turnAway(ctx, id, bridge.Failure)
 	}

@@ -82,7 +82,7 @@ func TestHangupWhileItStarts(t *testing.T) {
 	defer redis.Close()
 	path := filepath.Join(t.TempDir(), "tgtrunk.yaml")
 	text := fmt.Sprintf(`store: {redis: {url: "redis://%s", timeout: 10s}, key: "%s"}
-accounts: [{name: sales, api_id: 1, api_hash: %032x, phone: "+49301234567"}]
+accounts: [{name: sales, api_id: 1, api_hash: "%032x", phone: "+49301234567"}]
 pbx: [{name: office, asterisk: {url: "http://127.0.0.1:1/ari", username: tgtrunk, password: secret}}]
 routes: [{from: office, to: sales}]
 `, redis.Addr(), store.NewSecret(), 1)
