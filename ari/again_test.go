@@ -95,3 +95,40 @@ func TestPhoneTransfersBackToUs(t *testing.T) {
 	ended(t, second, bridge.Normal)
 	ended(t, first, bridge.Normal)
 }
+
+// TestRedirectedWhileTheSocketIsCut: a caller who was redirected while nobody could hear it is not ours any more: his call
+// ends, and he is left alone. One who was transferred to us, and is in our bridge, stays.
+func TestRedirectedWhileTheSocketIsCut(t *testing.T) {
+	a := sharedAsterisk(t)
+	o := options(a)
+	wire, through := newWire(t, o.URL)
+	o.URL = through
+	r := newRigWith(t, a, o)
+	talk := func(number string) bridge.Offer {
+		t.Helper()
+		r.cli("channel originate Local/" + number + "@in/n extension echo@lab")
+		offer := r.offer()
+		offer.Leg.Answer()
+		next[bridge.Answered](t, offer.Leg)
+		return offer
+	}
+	leaving, staying := talk("5561"), talk("5562")
+	flow := next[bridge.Media](t, staying.Leg).Flow
+	wire.setCut(true)
+	r.until("disconnected", func() bool { return !r.link.Connected() })
+	r.cli("channel redirect " + leaving.Variables["PBX_CHANNEL"] + " record,100,1")
+	there := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(leaving.Variables["PBX_CHANNEL"]) + `!record!`)
+	r.until("redirected", func() bool { return there.MatchString(r.cli("core show channels concise")) })
+	wire.setCut(false)
+	r.until("connected again", r.link.Connected)
+	ended(t, leaving.Leg, bridge.Normal)
+	heard := listen(flow)
+	defer play(flow, 900, 8000)()
+	heard.hear(t, 900)
+	if all := r.cli("core show channels concise"); !there.MatchString(all) {
+		t.Errorf("the caller is not where he was sent:\n%s", all)
+	}
+	r.cli("channel request hangup " + leaving.Variables["PBX_CHANNEL"])
+	staying.Leg.Hangup(bridge.CauseOf(bridge.Normal))
+	ended(t, staying.Leg, bridge.Normal)
+}
