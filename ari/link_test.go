@@ -485,21 +485,9 @@ func TestRunOnce(t *testing.T) {
 	}
 }
 
-// TestRTPAddress: an RTP socket that cannot be opened is an error of Run, an address Asterisk cannot reach one of the
-// connection.
+// TestRTPAddress: an address Asterisk cannot reach is an error of the connection. (TestPortIsTaken has one of ours.)
 func TestRTPAddress(t *testing.T) {
-	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
 	f := newFake(t)
-	o := fakeOptions(f)
-	o.Media.Listen = taken.LocalAddr().String()
-	if err := newBench(t, f, o).link.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "rtp socket") {
-		t.Errorf("error %v", err)
-	}
-
 	link := newBench(t, f, fakeOptions(f)).link
 	link.opt.URL = "http://192.0.2.1:8088/ari"
 	link.port = listenRTP(t, "127.0.0.1:0")
