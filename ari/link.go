@@ -89,6 +89,14 @@ func newIDs(app string) *ids {
 // next returns the id of a new leg, which those of its channels begin with.
 func (i *ids) next() string { return i.instance + strconv.FormatUint(i.count.Add(1), 10) }
 
+// made says whether a channel or bridge is one that this application made.
+func (i *ids) made(id string) bool { return strings.HasPrefix(id, i.mark) }
+
+// isFar says whether a channel is the half of a Local channel of ours that runs the dialplan.
+func (i *ids) isFar(id string) bool { return i.made(id) && strings.HasSuffix(id, farSuffix) }
+
+const farSuffix = "-far"
+
 // Name returns the trunk's name in the configuration.
 func (l *Link) Name() string { return l.opt.Name }
 
@@ -192,7 +200,8 @@ func (l *Link) receive(ctx context.Context, data []byte, accept func(bridge.Offe
 	return nil
 }
 
-// arrive sorts out who a channel that enters our application belongs to. It reports true when it has dealt with it.
+// arrive sorts out who a channel that enters our application belongs to. It reports true when it has dealt with it. One
+// that we made enters without arguments; with some the dialplan calls us, to which it was redirected or transferred.
 func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept func(bridge.Offer)) bool {
 	id := start.Channel.GetID()
 	if old := start.ReplaceChannel.GetID(); old != "" {
@@ -202,15 +211,15 @@ func (l *Link) arrive(ctx context.Context, start *ariapi.StasisStart, accept fun
 		}
 	}
 	tasks := context.WithoutCancel(ctx) // a task is bounded by its requests' deadlines
-	if owner := l.legs.Owner(id); owner != nil {
-		_, caller := owner.role.(*inbound)
-		caller = caller && !strings.HasPrefix(id, l.ids.mark) // not the channel of his audio, which is his leg's, too
-		if caller { // he was redirected, and has come to another Stasis() before his leg has heard that he left the first
-			l.tasks.Go(func() { l.arriveAgain(tasks, start, owner, accept) })
-		}
-		return caller
-	}
-	if strings.HasPrefix(id, l.ids.mark) || start.ReplaceChannel.GetID() != "" {
+	owner, called := l.legs.Owner(id), !l.ids.made(id) || len(start.Args) > 0
+	switch {
+	case owner != nil && !called: // it has been answered, or is there
+		return false
+	case owner != nil && !l.ids.isFar(id):
+		// It was redirected, and has come to another Stasis() before its leg has heard that it left the first.
+		l.tasks.Go(func() { l.arriveAgain(tasks, start, owner, accept) })
+		return true
+	case owner == nil && (!called || start.ReplaceChannel.GetID() != ""):
 		// Asked for by a leg that has ended meanwhile, or in the place of its channel.
 		l.tasks.Go(func() { l.logOrphan("channel", id, l.rest.hangup(tasks, id, normalClearing)) })
 		return true

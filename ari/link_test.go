@@ -399,6 +399,7 @@ func TestReconcile(t *testing.T) {
 		channelJSON("1795305616.104", "Dial", "PJSIP/100"),
 		channelJSON("tgtrunk-00000000-0badcafe-1-media", "Stasis", "another"),
 		channelJSON(old+"2-out", "Queue", "support"),
+		channelJSON(old+"3-out", "Stasis", "tgtrunk,5001"), // a phone that we had dialled, redirected to call us
 	}
 	f.on("GET /bridges", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, `[{"id":"`+old+`-bridge"},{"id":"foreign"}]`)
@@ -407,6 +408,7 @@ func TestReconcile(t *testing.T) {
 	for _, want := range []string{
 		"DELETE /channels/" + old + "-media?reason_code=38", "DELETE /channels/" + old + "-out?reason_code=38",
 		"DELETE /bridges/" + old + "-bridge", "POST /channels/1795305616.102/continue",
+		"POST /channels/" + old + "3-out/continue",
 	} {
 		b.waitAsked(t, want, 1)
 	}
@@ -483,8 +485,7 @@ func TestRunOnce(t *testing.T) {
 	}
 }
 
-// TestRTPAddress: an RTP socket that cannot be opened is an error of Run, an address Asterisk cannot reach one of the
-// connection.
+// TestRTPAddress: an address Asterisk cannot reach is an error of the connection. (TestPortIsTaken has one of ours.)
 func TestRTPAddress(t *testing.T) {
 	f := newFake(t)
 	link := newBench(t, f, fakeOptions(f)).link

@@ -65,7 +65,7 @@ func (out *outbound) request() (ariapi.OriginateRequest, error) {
 		ChannelID: out.id + "-out",
 	}
 	if out.local = technology(endpoint) == "Local"; out.local {
-		out.far = out.id + "-far"
+		out.far = out.id + farSuffix
 		q.OtherChannelID = out.far
 		// Without formats Asterisk gives a Local channel 192 kHz linear: two conversions, and 6 dB lost on the way.
 		q.Formats = formatName(out.link.opt.Media.Law)

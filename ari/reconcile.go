@@ -17,13 +17,14 @@ type listing struct {
 	expected map[string]*leg // what legs owned, and Asterisk had confirmed, before the lists were asked for
 	channels map[string]*ariapi.ChannelData
 	bridges  map[string]bool
+	joined   map[string]bool                // channels that are in a bridge of ours
 	owned    map[string]pbx.Ownership[*leg] // after the lists had come
 }
 
 func (s *listing) has(id string) bool { return s.channels[id] != nil || s.bridges[id] }
 
 func (l *Link) list(ctx context.Context) (*listing, error) {
-	s := &listing{expected: map[string]*leg{}, channels: map[string]*ariapi.ChannelData{}, bridges: map[string]bool{}}
+	s := &listing{expected: map[string]*leg{}, channels: map[string]*ariapi.ChannelData{}, bridges: map[string]bool{}, joined: map[string]bool{}}
 	for id, o := range l.legs.Snapshot() {
 		if o.Confirmed {
 			s.expected[id] = o.Leg
@@ -42,6 +43,9 @@ func (l *Link) list(ctx context.Context) (*listing, error) {
 	}
 	for _, b := range bridges {
 		s.bridges[b.ID] = true
+		for _, id := range b.ChannelIDs {
+			s.joined[id] = s.joined[id] || l.ids.made(b.ID)
+		}
 	}
 	s.owned = l.legs.Snapshot()
 	return s, nil
@@ -67,11 +71,11 @@ func (l *Link) sweep(ctx context.Context, last *listing) {
 	}
 }
 
-// reconcile ends legs whose channels are gone, and removes from Asterisk what no leg owns.
+// reconcile tells legs what they have not heard of their channels, and removes from Asterisk what no leg owns.
 func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 	for id, leg := range now.expected {
-		if last.expected[id] == leg && !last.has(id) && !now.has(id) {
-			leg.inbox.Put(vanished{id})
+		if last.expected[id] == leg {
+			l.tell(leg, id, last, now)
 		}
 	}
 	orphaned := func(id string) bool {
@@ -85,21 +89,50 @@ func (l *Link) reconcile(ctx context.Context, last, now *listing) {
 		}
 	}
 	for id := range now.bridges {
-		if strings.HasPrefix(id, l.ids.mark) && orphaned(id) {
+		if l.ids.made(id) && orphaned(id) {
 			l.logOrphan("bridge", id, l.rest.destroyBridge(ctx, id))
 		}
 	}
 }
 
-// removeOrphan hangs up a channel that carries our mark, and gives one that the dialplan sent us back to the dialplan.
-// Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
+// tell repeats the events that a leg may have missed while there was no event socket; what it knows does not count twice.
+func (l *Link) tell(leg *leg, id string, last, now *listing) {
+	app := l.opt.App
+	switch {
+	case !last.has(id) && !now.has(id):
+		leg.inbox.Put(vanished{id})
+	case last.inApp(id, app) && now.inApp(id, app):
+		leg.inbox.Put(event{Event: &ariapi.StasisStart{Channel: *now.channels[id]}, channel: id})
+	case last.isElsewhere(id, app) && now.isElsewhere(id, app):
+		leg.inbox.Put(event{Event: &ariapi.StasisEnd{Channel: *now.channels[id]}, channel: id})
+	}
+}
+
+func (s *listing) inApp(id, app string) bool {
+	return s.channels[id] != nil && inStasis(s.channels[id], app)
+}
+
+// isElsewhere reports whether a channel runs another part of the dialplan than us. One that a transfer has put into our bridge
+// is there, whatever it ran before, and one that is being dialled runs nothing yet.
+func (s *listing) isElsewhere(id, app string) bool {
+	channel := s.channels[id]
+	if channel == nil || s.joined[id] || inStasis(channel, app) {
+		return false
+	}
+	runs := channel.GetDialplan().GetAppName()
+	return runs != "" && runs != dialling
+}
+
+// removeOrphan hangs up a channel that we made, and gives one that the dialplan sent us back to the dialplan, also where we
+// had made it once. Everything else is foreign, and so is a channel of ours that somebody redirected to other work.
 func (l *Link) removeOrphan(ctx context.Context, channel *ariapi.ChannelData) {
 	id := channel.GetID()
-	ours := strings.HasPrefix(id, l.ids.mark)
+	// Without arguments, as only what we made enters, unless the dialplan has given none.
+	bare := channel.GetDialplan().GetAppData() == l.opt.App
 	switch {
-	case ours && (inStasis(channel, l.opt.App) || isDialling(channel)):
+	case l.ids.made(id) && (bare && inStasis(channel, l.opt.App) || isDialling(channel)):
 		l.logOrphan("channel", id, l.rest.hangup(ctx, id, bridge.CauseOf(bridge.Failure).Q850))
-	case !ours && inStasis(channel, l.opt.App):
+	case inStasis(channel, l.opt.App):
 		l.logOrphan("caller's channel", id, nil)
 		l.turnAway(ctx, id, bridge.Failure)
 	}
@@ -108,8 +141,11 @@ func (l *Link) removeOrphan(ctx context.Context, channel *ariapi.ChannelData) {
 // isDialling reports whether a channel is one that we originated and nobody has answered.
 func isDialling(channel *ariapi.ChannelData) bool {
 	app := channel.GetDialplan().GetAppName()
-	return strings.HasSuffix(channel.GetID(), "-out") && (app == "" || app == "AppDial2") && channel.GetState() != "Up"
+	return strings.HasSuffix(channel.GetID(), "-out") && (app == "" || app == dialling) && channel.GetState() != "Up"
 }
+
+// dialling is what Asterisk calls the work of a channel that it originates.
+const dialling = "AppDial2"
 
 func (l *Link) logOrphan(kind, id string, err error) {
 	if err != nil {

@@ -117,9 +117,11 @@ func (w *unicastWay) port() uint16 {
 // unicastFlow is raw samples in datagrams: no header, no clock; 16 bit in the byte order of FreeSWITCH's machine, which
 // is little endian.
 type unicastFlow struct {
-	conn   *net.UDPConn
+	conn   datagrams
 	remote netip.AddrPort
 	sink   atomic.Pointer[unicastSink]
+	ending context.Context // ends with Close
+	end    context.CancelFunc
 	done   chan struct{} // closed when the reader has ended
 
 	mu     sync.Mutex
@@ -130,14 +132,27 @@ type unicastFlow struct {
 
 type unicastSink struct{ media.Sink }
 
+// datagrams is what a flow needs of a *net.UDPConn.
+type datagrams interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
+	LocalAddr() net.Addr
+	Close() error
+}
+
 func listenUnicast(here netip.Addr, remote netip.AddrPort) (*unicastFlow, error) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(here, 0)))
 	if err != nil {
 		return nil, fmt.Errorf("unicast: listen: %w", err)
 	}
+	return newUnicastFlow(conn, remote), nil
+}
+
+func newUnicastFlow(conn datagrams, remote netip.AddrPort) *unicastFlow {
 	f := &unicastFlow{conn: conn, remote: remote, done: make(chan struct{})}
+	f.ending, f.end = context.WithCancel(context.Background())
 	go f.read()
-	return f, nil
+	return f
 }
 
 func (f *unicastFlow) local() netip.AddrPort {
@@ -195,7 +210,11 @@ func (f *unicastFlow) read() {
 			return
 		}
 		if err != nil {
-			continue // the echo of a datagram to a port that is gone
+			// The echo of a datagram to a port that is gone, or something that lasts: that must not take all of a processor.
+			if !pbx.Sleep(f.ending, packetTime) {
+				return
+			}
+			continue
 		}
 		if from.Addr().Unmap() != f.remote.Addr() || from.Port() != f.remote.Port() || n%2 != 0 || n == 0 {
 			f.mu.Lock()
@@ -232,6 +251,7 @@ func (f *unicastFlow) Close() error {
 	f.closed = true
 	f.mu.Unlock()
 	if first {
+		f.end()
 		_ = f.conn.Close()
 	}
 	<-f.done

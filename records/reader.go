@@ -1,7 +1,6 @@
 package records
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -28,21 +27,26 @@ type Line struct {
 // maxLine bounds a line; a record has a few kilobytes.
 const maxLine = 1 << 20
 
+// Bad is what could not be read of the records.
+type Bad struct {
+	Lines int     // that are no records, or too long for one
+	Files []error // that are cut off or spoilt, each with its name; what stands before that place was read
+}
+
 // Read gives every record of the file at path, and of the files it was rotated to, oldest file first, to each, until that
-// returns an error, which Read returns. Lines that are no records are counted.
-func Read(ctx context.Context, path string, each func(Line) error) (bad int, err error) {
+// returns an error, which Read returns. What is spoilt costs no other record.
+func Read(ctx context.Context, path string, each func(Line) error) (Bad, error) {
 	files, err := Files(path)
 	if err != nil {
-		return 0, err
+		return Bad{}, err
 	}
+	in := lines{each: each}
 	for _, name := range files {
-		n, err := readFile(ctx, name, each)
-		bad += n
-		if err != nil {
-			return bad, err
+		if err := in.readFile(ctx, name, nil); err != nil {
+			return in.bad, err
 		}
 	}
-	return bad, nil
+	return in.bad, nil
 }
 
 // Files lists what there is of the records at path: what it was rotated to, by this package or by logrotate (path.1,
@@ -96,154 +100,90 @@ func rotated(suffix string) bool {
 	return len(suffix) > 1 && (suffix[0] == '.' || suffix[0] == '-') && strings.Trim(suffix[1:], "0123456789-") == ""
 }
 
-func readFile(ctx context.Context, name string, each func(Line) error) (bad int, err error) {
+// lines puts the lines together of what is read in pieces.
+type lines struct {
+	each func(Line) error
+	rest []byte // the beginning of a line
+	long bool   // what has come of this line was too much, and is dropped
+	bad  Bad
+}
+
+// readFile reads a file, unless it is the one that is left to somebody else.
+func (l *lines) readFile(ctx context.Context, name string, except os.FileInfo) error {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil // rotated away meanwhile
+		return nil // rotated away meanwhile
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read call records: %w", err)
+		return fmt.Errorf("read call records: %w", err)
 	}
 	defer f.Close()
+	if is, err := f.Stat(); err == nil && except != nil && os.SameFile(is, except) {
+		return nil
+	}
 	var in io.Reader = f
 	if strings.HasSuffix(name, ".gz") {
 		if in, err = gzip.NewReader(f); err != nil {
-			return 0, fmt.Errorf("read call records %s: %w", name, err)
-		}
-	}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLine)
-	for lines.Scan() {
-		if ctx.Err() != nil {
-			return bad, ctx.Err()
-		}
-		n, err := take(lines.Bytes(), each)
-		bad += n
-		if err != nil {
-			return bad, err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return bad, fmt.Errorf("read call records %s: %w", name, err)
-	}
-	return bad, nil
-}
-
-// take gives a line to each, unless it is empty or no record.
-func take(text []byte, each func(Line) error) (bad int, err error) {
-	text = bytes.TrimSpace(text)
-	if len(text) == 0 {
-		return 0, nil
-	}
-	l := Line{Text: text}
-	if json.Unmarshal(text, &l.Record) != nil || l.Call == "" {
-		return 1, nil //nolint:nilerr // it is counted
-	}
-	return 0, each(l)
-}
-
-// Follow gives every record that is added to the file at path from now on to each, over rotations, until ctx ends, which
-// is no error. It looks every interval.
-func Follow(ctx context.Context, path string, interval time.Duration, each func(Line) error) error {
-	f := &follower{path: path, each: each}
-	defer f.close()
-	if err := f.open(); err == nil {
-		_, _ = f.file.Seek(0, io.SeekEnd)
-	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+			l.bad.Files = append(l.bad.Files, fmt.Errorf("read call records %s: %w", name, err))
 			return nil
-		case <-tick.C:
-		}
-		if err := f.look(); err != nil {
-			return err
 		}
 	}
-}
-
-type follower struct {
-	path string
-	each func(Line) error
-	file *os.File
-	rest []byte // the beginning of a line
-}
-
-// open opens what the path names now.
-func (f *follower) open() error {
-	file, err := os.Open(f.path)
+	spoilt, err := l.readAll(ctx, in)
 	if err != nil {
 		return err
 	}
-	f.file, f.rest = file, nil
+	if spoilt != nil {
+		l.bad.Files = append(l.bad.Files, fmt.Errorf("read call records %s: %w", name, spoilt))
+	}
+	return l.end()
+}
+
+// readAll reads to the end. What goes wrong with reading is spoilt; err is that of each, or of ctx.
+func (l *lines) readAll(ctx context.Context, in io.Reader) (spoilt, err error) {
+	piece := make([]byte, 64<<10)
+	for {
+		n, spoilt := in.Read(piece)
+		if err := errors.Join(ctx.Err(), l.take(piece[:n])); err != nil {
+			return nil, err
+		}
+		if errors.Is(spoilt, io.EOF) {
+			return nil, nil
+		}
+		if spoilt != nil {
+			return spoilt, nil
+		}
+	}
+}
+
+// take reads a piece, which may end anywhere.
+func (l *lines) take(piece []byte) error {
+	for len(piece) > 0 {
+		part, after, whole := bytes.Cut(piece, []byte("\n"))
+		if l.long = l.long || len(l.rest)+len(part) > maxLine; !l.long {
+			l.rest = append(l.rest, part...)
+		}
+		if !whole {
+			return nil
+		}
+		if err := l.end(); err != nil {
+			return err
+		}
+		piece = after
+	}
 	return nil
 }
 
-func (f *follower) close() {
-	if f.file != nil {
-		_ = f.file.Close()
-		f.file = nil
+// end gives the line that has come to each, unless it is empty or no record.
+func (l *lines) end() error {
+	text, long := bytes.TrimSpace(l.rest), l.long
+	l.rest, l.long = l.rest[:0], false
+	if len(text) == 0 && !long {
+		return nil
 	}
-}
-
-// look reads what there is, to the end of the file that was, and then from the one in its place.
-func (f *follower) look() error {
-	for {
-		moved := f.moved()
-		if f.file != nil {
-			if err := f.read(); err != nil {
-				return err
-			}
-		}
-		if !moved {
-			return nil
-		}
-		f.close()
-		if err := f.open(); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // the next record makes it
-			}
-			return fmt.Errorf("follow call records: %w", err)
-		}
+	r := Line{Text: text}
+	if long || json.Unmarshal(text, &r.Record) != nil || r.Call == "" {
+		l.bad.Lines++
+		return nil //nolint:nilerr // it is counted
 	}
-}
-
-// moved says whether the path names another file now than the one that is open, or a shorter one.
-func (f *follower) moved() bool {
-	if f.file == nil {
-		return true
-	}
-	named, err := os.Stat(f.path)
-	if err != nil {
-		return true
-	}
-	open, err := f.file.Stat()
-	if err != nil || !os.SameFile(named, open) {
-		return true
-	}
-	at, err := f.file.Seek(0, io.SeekCurrent)
-	return err == nil && open.Size() < at
-}
-
-func (f *follower) read() error {
-	more, err := io.ReadAll(io.LimitReader(f.file, 16*maxLine))
-	if err != nil {
-		return fmt.Errorf("follow call records: %w", err)
-	}
-	f.rest = append(f.rest, more...)
-	for {
-		end := bytes.IndexByte(f.rest, '\n')
-		if end < 0 {
-			if len(f.rest) > maxLine {
-				f.rest = nil
-			}
-			return nil
-		}
-		if _, err := take(f.rest[:end], f.each); err != nil {
-			return err
-		}
-		f.rest = f.rest[end+1:]
-	}
+	return l.each(r)
 }

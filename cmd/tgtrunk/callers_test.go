@@ -226,7 +226,7 @@ func openHook(t *testing.T, url string, queue int) *reports {
 func runReports(t *testing.T, r *reports) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { r.run(ctx) })
+	running.Go(func() { r.run(ctx, nil) })
 	stop = func() { cancel(); running.Wait() }
 	t.Cleanup(stop)
 	return stop

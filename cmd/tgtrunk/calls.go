@@ -114,42 +114,64 @@ func (l *callList) run(ctx context.Context, out, problems io.Writer) error {
 	if l.limit < 0 {
 		return fmt.Errorf("--limit %d: use 0 or more", l.limit)
 	}
-	var newest []records.Line
-	err := l.read(ctx, problems, func(r records.Line) {
-		r.Text = append([]byte(nil), r.Text...)
-		if newest = append(newest, r); l.limit > 0 && len(newest) > l.limit {
-			newest = newest[1:]
-		}
-	})
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if !l.json {
-		fmt.Fprintln(table, "TIME\tFROM\tCALLER\tTO\tCALLED\tTALK\tREASON\tCALL")
-	}
-	show := func(r records.Line) error {
-		if l.json {
-			_, err := fmt.Fprintf(out, "%s\n", r.Text)
+	p := &callPrinter{callList: l, out: out, table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	if !l.follow {
+		err := l.read(ctx, problems, func(r records.Line) { _ = p.keep(r) })
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(table, strings.Join(columns(r.Record), "\t"))
-		return err
+		return p.showNewest()
 	}
-	for _, r := range newest {
-		if err := show(r); err != nil {
-			return err
-		}
-	}
-	if err := table.Flush(); err != nil || !l.follow {
-		return err
-	}
+	each := p.keep
 	return records.Follow(ctx, l.file, followEvery, func(r records.Line) error {
 		if !l.wants(r.Record) {
 			return nil
 		}
-		return errors.Join(show(r), table.Flush())
+		return each(r)
+	}, func(bad records.Bad) error {
+		complain(problems, bad)
+		each = func(r records.Line) error { return errors.Join(p.show(r), p.table.Flush()) }
+		return p.showNewest()
 	})
+}
+
+// callPrinter prints the wanted records.
+type callPrinter struct {
+	*callList
+	out    io.Writer
+	table  *tabwriter.Writer
+	newest []records.Line
+}
+
+// keep notes a record that is shown unless there are enough newer ones.
+func (p *callPrinter) keep(r records.Line) error {
+	r.Text = append([]byte(nil), r.Text...)
+	if p.newest = append(p.newest, r); p.limit > 0 && len(p.newest) > p.limit {
+		p.newest = p.newest[1:]
+	}
+	return nil
+}
+
+func (p *callPrinter) showNewest() error {
+	if !p.json {
+		fmt.Fprintln(p.table, "TIME\tFROM\tCALLER\tTO\tCALLED\tTALK\tREASON\tCALL")
+	}
+	for _, r := range p.newest {
+		if err := p.show(r); err != nil {
+			return err
+		}
+	}
+	p.newest = nil
+	return p.table.Flush()
+}
+
+func (p *callPrinter) show(r records.Line) error {
+	if p.json {
+		_, err := fmt.Fprintf(p.out, "%s\n", r.Text)
+		return err
+	}
+	_, err := fmt.Fprintln(p.table, strings.Join(columns(r.Record), "\t"))
+	return err
 }
 
 // read hands over the wanted records, oldest first. Text of a line is valid until the next.
@@ -160,10 +182,18 @@ func (l *callList) read(ctx context.Context, problems io.Writer, each func(recor
 		}
 		return nil
 	})
-	if bad > 0 {
-		fmt.Fprintf(problems, "%d lines are no records\n", bad)
-	}
+	complain(problems, bad)
 	return err
+}
+
+// complain says what could not be read.
+func complain(problems io.Writer, bad records.Bad) {
+	if bad.Lines > 0 {
+		fmt.Fprintf(problems, "%d lines are no records\n", bad.Lines)
+	}
+	for _, err := range bad.Files {
+		fmt.Fprintf(problems, "%v: what comes after that place is missing\n", err)
+	}
 }
 
 func (l *callList) wants(r bridge.Record) bool {

@@ -132,7 +132,7 @@ func TestCommandsAreInTheDocs(t *testing.T) {
 func checkCommand(t *testing.T, file string, args []string) {
 	t.Helper()
 	command, rest, err := newRootCommand().Find(args)
-	if err != nil || command.HasSubCommands() {
+	if err != nil || command.HasSubCommands() && command.Args == nil { // a group, which does nothing by itself
 		t.Errorf("%s: tgtrunk %v: %v", file, args, err)
 		return
 	}

@@ -92,8 +92,19 @@ func TestTwoHostsWithTheDialplanOfTheDocs(t *testing.T) {
 	}
 	awaitLog(ctx, t, s.ServiceOf("left").Log(), "account is up", 2)
 	carries("the right one is dead", "left")
-	if err := s.LaunchService(ctx, o, "right"); err != nil {
+	if err := s.ServiceOf("left").Stop(); err != nil {
 		t.Fatal(err)
+	}
+	if sip, err = s.Phones["201"].Call(ctx, person("alice").Username, lab.CallOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if outcome, err := sip.WaitOver(ctx); err != nil || outcome.Status != 503 {
+		t.Errorf("while there is no service the caller gets SIP %d, %q, %v", outcome.Status, outcome.Reason, err)
+	}
+	for _, service := range []string{"left", "right"} {
+		if err := s.LaunchService(ctx, o, service); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := s.Ready(ctx); err != nil {
 		t.Error(err)

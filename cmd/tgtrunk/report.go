@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
-	"os/signal"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -65,13 +63,10 @@ func (r *reports) close() {
 	}
 }
 
-// run writes and sends until ctx ends. SIGHUP makes the file be opened anew.
-func (r *reports) run(ctx context.Context) {
+// run writes and sends until ctx ends. What comes from hangups, a SIGHUP, makes the file be opened anew.
+func (r *reports) run(ctx context.Context, hangups <-chan os.Signal) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	if r.file != nil {
 		running.Go(func() {
 			if err := r.file.Run(ctx); err != nil {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,10 @@ func newRunCommand() *cobra.Command {
 	}
 	path := configFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		// Before anything that takes its time: logrotate does not ask whether the service is up, and what is not caught kills it.
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
 		cfg, err := config.Load(*path)
 		if err != nil {
 			return err
@@ -41,7 +47,7 @@ func newRunCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return runService(c.Context(), cfg, log)
+		return runService(c.Context(), cfg, hangups, log)
 	}
 	return c
 }
@@ -50,8 +56,9 @@ func newRunCommand() *cobra.Command {
 // with 50 the process is a third larger, and what 25 takes of the processor cannot be measured (docs/operations.md, "Size").
 const gcPercent = 25
 
-// runService builds every part from the configuration and runs them until ctx ends.
-func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+// runService builds every part from the configuration and runs them until ctx ends. What comes from hangups makes the file of
+// records be opened anew.
+func runService(ctx context.Context, cfg *config.Config, hangups <-chan os.Signal, log *slog.Logger) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -103,7 +110,7 @@ func runService(ctx context.Context, cfg *config.Config, log *slog.Logger) (err 
 	defer stop()
 	running.Go(func() { _ = wheel.Run(turning) })
 	running.Go(func() { figures.serve(turning, exchange) })
-	running.Go(func() { reports.run(turning) })
+	running.Go(func() { reports.run(turning, hangups) })
 	log.Info("tgtrunk runs", "version", version, "accounts", len(cfg.Accounts), "pbx", len(cfg.PBX), "routes", len(cfg.Routes))
 	err = exchange.Run(ctx, trunks...)
 	log.Info("tgtrunk ends")

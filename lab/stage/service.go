@@ -111,6 +111,7 @@ type Account struct {
 const Dialplan = `
 exten => _[*+0-9a-zA-Z].,1,Stasis(tgtrunk,${FILTER(0-9a-zA-Z+*#@_.\-,${EXTEN})})
  same => n,NoOp(${TGTRUNK_STATUS} ${TGTRUNK_REASON})
+ same => n,ExecIf($["${STASISSTATUS}" = "FAILED"]?Hangup(34))
  same => n,Hangup(${TGTRUNK_CAUSE})
 
 [from-telegram]

@@ -74,7 +74,7 @@ func (m *Memory) Remember(ctx context.Context, link string, p routing.Presented)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if err := m.remember(ctx, link, p); err != nil {
-		m.o.Log.Warn("a shown number is not remembered", "trunk", link, "error", err)
+		m.o.Log.Warn("a shown number is not remembered", "trunk", link, "error", masked(err.Error(), bucket(link, p.Number)))
 	}
 }
 
@@ -113,12 +113,13 @@ func (m *Memory) remember(ctx context.Context, link string, p routing.Presented)
 func (m *Memory) Recall(ctx context.Context, link, dialled string) []routing.Presented {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	found, _, err := m.read(ctx, bucket(link, dialled))
+	key := bucket(link, dialled)
+	found, _, err := m.read(ctx, key)
 	if err == nil && len(found) > maxRecalled {
 		err = errTooMany
 	}
 	if err != nil {
-		m.o.Log.Warn("number memory failed", "trunk", link, "error", err)
+		m.o.Log.Warn("number memory failed", "trunk", link, "error", masked(err.Error(), key))
 		return nil
 	}
 	out := make([]routing.Presented, len(found))
@@ -143,7 +144,7 @@ func (m *Memory) read(ctx context.Context, key string) (found []record, version 
 		return nil, 0, err
 	}
 	if err := json.Unmarshal(e.Value, &found); err != nil {
-		m.o.Log.Warn("ignored unreadable number memory", "key", key, "error", err)
+		m.o.Log.Warn("ignored unreadable number memory", "key", masked(key, key), "error", masked(err.Error(), key))
 		return nil, e.Version, nil
 	}
 	now := m.o.Now()
@@ -173,4 +174,10 @@ func bucket(link, text string) string {
 		tail = tail[len(tail)-tailDigits:]
 	}
 	return "number-memory/" + url.PathEscape(link) + "/" + url.PathEscape(tail)
+}
+
+// masked is a text without whom a bucket is of: a store names the key that it failed with, and that ends with a number's last
+// digits or all of a username.
+func masked(text, key string) string {
+	return strings.ReplaceAll(text, key, key[:strings.LastIndexByte(key, '/')+1]+"xxx")
 }
