@@ -61,3 +61,16 @@ func TestOnlyRepliesAreSaid(t *testing.T) {
 		t.Errorf("a reply that is lost is not logged: %s", log.String())
 	}
 }
+
+func TestIDsOfMessagesAreMasked(t *testing.T) {
+	for text, want := range map[string]string{
+		"sales.5700123456.77.message.received": "sales.570xxxxx56.77.message.received",
+		"sales.5700123456":                     "sales.570xxxxx56",
+		"forget \"webhook/queue/18ab-sales.5700123456.77.message.received\": away": "forget \"webhook/queue/18ab-sales.570xxxxx56.77.message.received\": away",
+		"office-x7k2m9aq-12.call.ended":                                            "office-x7k2m9aq-12.call.ended",
+	} {
+		if got := maskIDs(text); got != want {
+			t.Errorf("%s is shown as %s, want %s", text, got, want)
+		}
+	}
+}
