@@ -18,7 +18,7 @@ func TestIDsAreShownAsAsked(t *testing.T) {
 	late.Time = time.Now().Add(-48 * time.Hour)
 	s.Send(late)
 	s.Send(event("office.5700123456", "received"))
-	eventually(t, "both are logged", func() bool { return s.log.has("given up") && s.log.has("was not taken") })
+	eventually(t, "both are logged", func() bool { return s.log.has("event is given up") && s.log.has("event was not taken") })
 	if s.log.has("5700123456") || !s.log.has("call=sales.xxx") || !s.log.has("call=office.xxx") {
 		t.Error("the log names somebody whole")
 	}
