@@ -84,6 +84,10 @@ func (s *legs) run(most int, leg func()) error {
 	return nil
 }
 
+// linger lets go on what remains to be done for a leg that has ended, and counts no more; it is called by that leg's
+// goroutine.
+func (s *legs) linger(rest func()) { s.running.Go(rest) }
+
 func (s *legs) full(most int) bool { return most > 0 && s.live.Load() >= int64(most) }
 
 // stop takes no more legs and waits for those that there are.

@@ -41,7 +41,7 @@ func (d discreet) Scan(ctx context.Context, prefix string, each func(store.Entry
 }
 
 // ofPeople are the keys that name somebody, by what stands before the name.
-var ofPeople = regexp.MustCompile(`(telegram/[^"\s]*/(?:peer|number|private|chat|borrowed)/)([^"\s]+)`)
+var ofPeople = regexp.MustCompile(`(telegram/[^"\s]*/(?:peer|number|private|chat|borrowed|replies)/)([^"\s]+)`)
 
 // maskKeys hides whom the keys in a text name, as bridge.Mask does.
 func maskKeys(text string) string {

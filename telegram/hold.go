@@ -31,7 +31,7 @@ type fence struct {
 	mu    sync.Mutex
 	until time.Time             // with the monotonic clock; guarded by mu
 	conns map[net.Conn]struct{} // guarded by mu
-	last  error                 // of dial; guarded by mu
+	last  error                 // what the last dial has come to; guarded by mu
 }
 
 func (f *fence) extend(until time.Time) {
@@ -62,6 +62,11 @@ func (f *fence) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if !f.open() {
 		return nil, errFenced
 	}
+	f.mu.Lock()
+	if f.last == nil && len(f.conns) == 0 {
+		f.last = errSilent // until more is known: a dial that nobody refuses takes longer than who asks will wait
+	}
+	f.mu.Unlock()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, network, addr)
 	f.mu.Lock()

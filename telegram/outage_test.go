@@ -131,3 +131,25 @@ func TestServiceSaysThatTelegramIsNotThere(t *testing.T) {
 		}
 	}
 }
+
+// The client may lose its connection at the very end of a session: nothing is said of it any more.
+func TestNoOutageAfterTheEnd(t *testing.T) {
+	for range 2000 {
+		o := &outage{after: time.Hour, say: func() {}}
+		o.set(false)
+		var losing sync.WaitGroup
+		for range 4 {
+			losing.Go(func() {
+				for range 10 {
+					o.set(false)
+				}
+			})
+		}
+		o.stop()
+		losing.Wait()
+		if o.timer != nil {
+			o.timer.Stop()
+			t.Fatal("it will be said that there is no connection")
+		}
+	}
+}

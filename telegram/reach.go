@@ -20,8 +20,11 @@ const (
 // errNoConnection ends a command that waits for Telegram in vain.
 var errNoConnection = errors.New("no connection to telegram")
 
-// errMute is why there is no connection where a server can be reached.
-var errMute = errors.New("the server takes the connection and does not answer as telegram does")
+// Why there is no connection where no dial has failed.
+var (
+	errMute   = errors.New("the server takes the connection and does not answer as telegram does")
+	errSilent = errors.New("nothing comes back from the server, not even a refusal: a firewall on the way may drop what is sent")
+)
 
 // unreached says why there is no connection.
 func (f *fence) unreached() error {
@@ -47,6 +50,11 @@ type outage struct {
 func (o *outage) set(connected bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.heard(connected)
+}
+
+// heard is set; o.mu is held.
+func (o *outage) heard(connected bool) {
 	switch {
 	case connected && o.timer != nil:
 		o.timer.Stop()
@@ -58,10 +66,10 @@ func (o *outage) set(connected bool) {
 
 // stop ends it.
 func (o *outage) stop() {
-	o.set(true)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.over = true
+	o.heard(true)
+	o.over = true // at once: the client may still lose its connection
 }
 
 // soon ends the context that it returns, with the reason as its cause, and shuts the fence, unless connected is called

@@ -86,7 +86,7 @@ func (d *desk) sayReply(ctx context.Context, t *turn, e store.Entry) error {
 	}
 	var r reply
 	if err := json.Unmarshal(e.Value, &r); err != nil {
-		d.account.log.Warn("ignored an unreadable reply", "key", e.Key, "error", err)
+		d.account.log.Warn("ignored an unreadable reply", "key", maskKeys(e.Key), "error", err)
 		return nil
 	}
 	p, ok := t.peers.get(r.To)

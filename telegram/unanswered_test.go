@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
+	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
 )
@@ -71,4 +72,28 @@ func TestUnwantedIsNotSentAgain(t *testing.T) {
 	if err := asked(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestRoomWhileNothingIsCertain: of a call that was given up it may long be unknown whether Telegram has taken it; the account
+// has room for another one meanwhile, and may be called.
+func TestRoomWhileNothingIsCertain(t *testing.T) {
+	w, o := open(t, func(o *telegram.Options) { o.Calls.Most = 1 })
+	answer := w.control.HoldAnswer(trunk, "phone.requestCall")
+	leg := o.dial(byName("alice_a"))
+	eventually(t, func() error {
+		if n := w.control.Queries(trunk, "phone.requestCall"); n != 1 {
+			return fmt.Errorf("asked %d times", n)
+		}
+		return nil
+	})
+	leg.Hangup(bridge.CauseOf(bridge.Cancelled))
+	wantEnd(t, leg, bridge.Cancelled)
+	eventually(t, func() error {
+		if live, _ := o.Calls(); live != 0 {
+			return fmt.Errorf("%d legs live", live)
+		}
+		return nil
+	})
+	answer()
+	w.noCalls()
 }

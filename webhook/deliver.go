@@ -63,7 +63,7 @@ func (s *Sender) lookAround(ctx context.Context) bool {
 	found, err := s.look(ctx)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		s.opt.Log.Warn("looking for queued webhook events failed", "error", err)
+		s.opt.Log.Warn("looking for queued webhook events failed", "error", s.opt.Shown(err.Error()))
 	case found > 0:
 		s.opt.Log.Info("queued webhook events are taken up", "events", found)
 	}
@@ -92,7 +92,7 @@ func (s *Sender) discard(ctx context.Context) {
 			break
 		}
 		if err := s.forget(ctx, key); err != nil {
-			s.opt.Log.Warn("a webhook event that nobody wants stays in the store", "error", err)
+			s.opt.Log.Warn("a webhook event that nobody wants stays in the store", "error", s.opt.Shown(err.Error()))
 		}
 		s.dropped.Add(1)
 	}
@@ -107,7 +107,7 @@ func (s *Sender) try(ctx context.Context, t *turn, l *line) {
 		return
 	}
 	i, attempt := s.outbox.first(l)
-	log := s.opt.Log.With("event", i.event.ID, "call", i.event.Call, "attempt", attempt)
+	log := s.opt.Log.With("event", s.opt.Shown(i.event.ID), "call", s.opt.Shown(i.event.Call), "attempt", attempt)
 	answer, err := s.post(ctx, i.event, attempt)
 	var refused *statusError
 	switch {
@@ -142,7 +142,7 @@ func (s *Sender) try(ctx context.Context, t *turn, l *line) {
 	}
 	s.outbox.passed(l)
 	if err := s.forget(ctx, i.key); err != nil {
-		log.Warn("a webhook event that was taken stays in the store for now", "error", err)
+		log.Warn("a webhook event that was taken stays in the store for now", "error", s.opt.Shown(err.Error()))
 	}
 }
 

@@ -87,7 +87,7 @@ func (s *Sender) keepSaving(ctx context.Context) {
 				break
 			}
 			if !failed && ctx.Err() == nil {
-				s.opt.Log.Warn("webhook events cannot be stored yet", "waiting", s.unsaved(), "error", err)
+				s.opt.Log.Warn("webhook events cannot be stored yet", "waiting", s.unsaved(), "error", s.opt.Shown(err.Error()))
 			}
 			failed = true
 			if !sleep(ctx, wait) {
@@ -176,7 +176,7 @@ func (s *Sender) scan(ctx context.Context) (map[string]Event, error) {
 		}
 		var event Event
 		if err := json.Unmarshal(e.Value, &event); err != nil {
-			s.opt.Log.Error("a queued webhook event cannot be read", "key", e.Key, "error", err)
+			s.opt.Log.Error("a queued webhook event cannot be read", "key", s.opt.Shown(e.Key), "error", err)
 			s.dropped.Add(1)
 			return s.forget(ctx, e.Key)
 		}

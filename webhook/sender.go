@@ -34,6 +34,8 @@ type Options struct {
 	Queue    int           // events that may wait; default 10000
 	Log      *slog.Logger  // nil discards
 	Pace     Pace
+	// Shown makes of a text with the id of an event or a call what the log may say; nil: the text.
+	Shown func(string) string
 	// Answered takes the body of the answer by which an event was taken, up to 64 KiB; nil: it is not read. It is called
 	// before the event is forgotten, and holds up the events behind it.
 	Answered func(context.Context, Event, []byte)
@@ -53,6 +55,9 @@ func (o Options) withDefaults() Options {
 	o.Queue = cmp.Or(o.Queue, 10_000)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Shown == nil {
+		o.Shown = func(text string) string { return text }
 	}
 	p := &o.Pace
 	p.First, p.Last = cmp.Or(p.First, time.Second), cmp.Or(p.Last, 5*time.Minute)
@@ -135,7 +140,7 @@ func (s *Sender) waiting() int { return s.unsaved() + s.outbox.size() }
 
 func (s *Sender) drop(e Event, why string) {
 	s.dropped.Add(1)
-	s.opt.Log.Error("webhook event is given up", "event", e.ID, "call", e.Call, "why", why, "dropped", s.dropped.Load())
+	s.opt.Log.Error("webhook event is given up", "event", s.opt.Shown(e.ID), "call", s.opt.Shown(e.Call), "why", why, "dropped", s.dropped.Load())
 }
 
 // Run queues and sends until ctx ends. What has not been taken by then stays in the store for the next run.

@@ -47,7 +47,7 @@ func openReports(cfg *config.Config, keep store.Store, log *slog.Logger) (r *rep
 		r.events, r.messages = h.Events, (h.Queue+1)/2
 		r.hook, err = webhook.New(webhook.Options{
 			URL: h.URL, Secret: h.Secret.Reveal(), Store: keep, Timeout: h.Timeout, RetryFor: h.RetryFor, Queue: h.Queue, Log: log,
-			Answered: r.answered,
+			Answered: r.answered, Shown: maskIDs,
 		})
 		if err != nil {
 			return nil, err

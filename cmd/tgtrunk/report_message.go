@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
@@ -57,6 +59,20 @@ func (r *reports) message(m telegram.Message) {
 	}
 	// Those of one person arrive in their order.
 	r.hook.Send(webhook.Event{ID: n.ID, Type: n.Event, Call: fmt.Sprintf("%s.%d", m.Account, m.From.UserID), Time: now, Body: body})
+}
+
+// userInID is the user-id in the id of a message's event, and in that of the conversation.
+var userInID = regexp.MustCompile(`\.[0-9]+(\.[0-9]+\.` + regexp.QuoteMeta(config.EventMessage) + `)?`)
+
+// maskIDs hides the users in a text that names events of messages; those of calls name nobody.
+func maskIDs(text string) string {
+	return userInID.ReplaceAllStringFunc(text, func(id string) string {
+		user, rest, more := strings.Cut(id[1:], ".")
+		if more {
+			rest = "." + rest
+		}
+		return "." + bridge.Mask(user) + rest
+	})
 }
 
 // drop gives a message up, which is logged once until there is room again.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/tgtrunk/tgtrunk/bridge"
 	"github.com/tgtrunk/tgtrunk/config"
@@ -35,23 +36,24 @@ func (r *reports) answered(ctx context.Context, e webhook.Event, answer []byte) 
 	if err := json.Unmarshal(answer, &said); err != nil || said.Reply == nil || string(said.Reply) == "null" {
 		return
 	}
-	log := r.log.With("event", e.ID)
+	var n messageNotice
+	if err := json.Unmarshal(e.Body, &n); err != nil {
+		r.log.Error("the webhook's reply is not said: its event cannot be read", "error", err)
+		return
+	}
+	m := n.Message // the event's id would name the person whole
+	log := r.log.With("account", m.Account, "user", bridge.Mask(strconv.FormatInt(m.Party.UserID, 10)), "message", m.ID)
 	var text string
 	if err := json.Unmarshal(said.Reply, &text); err != nil {
 		log.Warn(`the webhook's reply is not said: answer {"reply": "text"}`, "error", err)
 		return
 	}
-	var n messageNotice
-	if err := json.Unmarshal(e.Body, &n); err != nil {
-		log.Error("the webhook's reply is not said: its event cannot be read", "error", err)
-		return
-	}
-	account, ok := r.accounts[n.Message.Account]
+	account, ok := r.accounts[m.Account]
 	if !ok {
-		log.Warn("the webhook's reply is not said: there is no such account any more", "account", n.Message.Account)
+		log.Warn("the webhook's reply is not said: there is no such account any more")
 		return
 	}
-	if err := account.Reply(ctx, e.ID, n.Message.Party.UserID, text); err != nil {
-		log.Warn("the webhook's reply is not said", "account", n.Message.Account, "error", err)
+	if err := account.Reply(ctx, e.ID, m.Party.UserID, text); err != nil {
+		log.Warn("the webhook's reply is not said", "error", err)
 	}
 }

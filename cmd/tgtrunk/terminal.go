@@ -106,6 +106,9 @@ func (t *terminal) secret(ctx context.Context, question string) (string, error) 
 // awaitInput reads from standard input, which cannot be interrupted: where ctx ends first the reader stays behind, and the
 // process ends right after.
 func awaitInput(ctx context.Context, read func() (string, error)) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err // a reader that begins now would hide what is typed when nobody shows it again
+	}
 	type answer struct {
 		text string
 		err  error

@@ -30,8 +30,10 @@ func (g *Guard) keepPace(ctx context.Context) error {
 		return nil
 	}
 	turn.Cancel()
-	g.o.Log.Warn("calls come faster than this account may make them", "wait", wait,
-		"advice", "add an account to the route, or raise guard.pace if Telegram has let you call faster")
+	if ctx.Err() == nil {
+		g.o.Log.Warn("calls come faster than this account may make them", "wait", wait,
+			"advice", "add an account to the route, or raise guard.pace if Telegram has let you call faster")
+	}
 	return &Refusal{Why: Hurry, Wait: wait}
 }
 

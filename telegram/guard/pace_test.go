@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -37,7 +39,9 @@ func TestPace(t *testing.T) {
 func TestPaceOfACallerWhoHangsUp(t *testing.T) {
 	stranger := Callee{ID: 1, Stranger: true}
 	bubble(t, func(t *testing.T, _ string, s *store.File) {
+		var said bytes.Buffer
 		g := load(t, s, Limits{Retry: 5 * time.Second, PerDay: 10, Pace: Pace{Calls: 1, Per: 4 * time.Second}})
+		g.o.Log = slog.New(slog.NewTextHandler(&said, nil))
 		if _, err := g.Admit(t.Context(), stranger); err != nil {
 			t.Fatal(err)
 		}
@@ -47,6 +51,9 @@ func TestPaceOfACallerWhoHangsUp(t *testing.T) {
 		refused(t, err, Hurry, 4*time.Second)
 		if left != 9 || g.Left("") != 9 {
 			t.Errorf("%d and %d strangers are left", left, g.Left(""))
+		}
+		if said.Len() > 0 {
+			t.Errorf("the administrator is told %s", &said)
 		}
 		began := time.Now()
 		if _, err := g.Admit(t.Context(), stranger); err != nil || time.Since(began).Round(time.Millisecond) != 3*time.Second {
