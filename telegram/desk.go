@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -192,10 +193,11 @@ func (d *desk) settle(ctx context.Context, t *turn, p Peer, decide func(chat.Sta
 // too much.
 func (d *desk) decide(ctx context.Context, t *turn, p Peer, decide func(chat.State, time.Time) []chat.Action) []chat.Action {
 	keep := shelf{d.account.keep, fmt.Sprintf("%d/chat/", t.self.ID)}
-	s := chat.State{Book: new(chat.Book), Totals: new(chat.Totals)}
 	book, totals := keep.of(strconv.FormatInt(p.ID, 10)), keep.of(bookOfTotals)
-	err := errors.Join(book.read(ctx, s.Book), totals.read(ctx, s.Totals))
-	if err == nil {
+	ofPerson, err := readSlip[chat.Book](ctx, book, d.account.log)
+	ofAll, failed := readSlip[chat.Totals](ctx, totals, d.account.log)
+	if err = errors.Join(err, failed); err == nil {
+		s := chat.State{Book: ofPerson, Totals: ofAll}
 		actions := decide(s, t.config.now())
 		if err = errors.Join(book.write(ctx, s.Book), totals.write(ctx, s.Totals)); err == nil {
 			return actions
@@ -222,19 +224,22 @@ type slip struct {
 	was  string
 }
 
-func (s *slip) read(ctx context.Context, into any) error {
+// readSlip returns what a slip says; a zero value where there is none, and where it cannot be read.
+func readSlip[T any](ctx context.Context, s *slip, log *slog.Logger) (*T, error) {
 	e, err := s.keep.store.Get(ctx, s.key)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return new(T), nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the book of a chat: %w", err)
+		return nil, fmt.Errorf("read the book of a chat: %w", err)
 	}
 	s.was = string(e.Value)
-	if err := json.Unmarshal(e.Value, into); err != nil {
-		return fmt.Errorf("read the book of a chat: %w", err)
+	v := new(T)
+	if err := json.Unmarshal(e.Value, v); err != nil {
+		log.Error("book of a chat cannot be read, beginning a new one", "key", maskKeys(e.Key), "error", err)
+		return new(T), nil
 	}
-	return nil
+	return v, nil
 }
 
 func (s *slip) write(ctx context.Context, v any) error {
