@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -44,6 +45,7 @@ type desk struct {
 type job struct {
 	do   func(ctx context.Context, t *turn)
 	keep bool // only notes something, and is done at the session's end, too
+	ring *leg // a call that rings: nothing of it is said once it is over; nil for all else
 }
 
 // run does the job in its time. A note that has been begun is written although the session ends.
@@ -84,7 +86,7 @@ func (d *desk) run(ctx context.Context, t *turn) {
 			d.close(context.WithoutCancel(ctx), t)
 			return
 		case j := <-d.jobs:
-			j.run(ctx, t)
+			d.work(ctx, t, j)
 		case <-d.replied:
 			job{do: d.sayReplies}.run(ctx, t)
 		case <-look:
@@ -93,14 +95,24 @@ func (d *desk) run(ctx context.Context, t *turn) {
 	}
 }
 
-// close notes what is left to be noted; the rest waits for the next session.
+// work does a job, unless it is about a call that has rung until it was over.
+func (d *desk) work(ctx context.Context, t *turn, j job) {
+	if j.ring != nil && !d.joined(j.ring) {
+		j.ring.log.Debug("dropped a notice of a call that is over")
+		return
+	}
+	j.run(ctx, t)
+}
+
+// close notes what is left to be noted. Calls end with the session; the rest waits for the next one.
 func (d *desk) close(ctx context.Context, t *turn) {
 	ctx, cancel := context.WithTimeout(ctx, flushIn)
 	defer cancel()
 	for range len(d.jobs) {
-		if j := <-d.jobs; j.keep {
+		switch j := <-d.jobs; {
+		case j.keep:
 			j.do(ctx, t)
-		} else {
+		case j.ring == nil:
 			d.queue(j)
 		}
 	}
@@ -297,6 +309,12 @@ func (t *talks) leave(l *leg) {
 	if t.legs[l.with.ID] = rest; len(rest) == 0 {
 		delete(t.legs, l.with.ID)
 	}
+}
+
+func (t *talks) joined(l *leg) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.legs[l.with.ID], l)
 }
 
 func (t *talks) busy(id int64) bool {
