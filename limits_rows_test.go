@@ -32,6 +32,8 @@ var limitRows = []limitSection{
 		{what: "finding whom a number means, all requests together", from: "telegram resolveIn"},
 		{what: "waiting for the person's presence before the call", from: "telegram presenceIn"},
 		{what: "telling Telegram that a call has ended, all attempts", from: "telegram/calls discardPatience"},
+		{what: "times at once that the other side may look for a new path in one call (ICE restart); further ones are ignored", from: "telegram/voip restartsAtOnce"},
+		{what: "and one more after each", from: "telegram/voip restartEvery"},
 	}},
 	{name: "The end of the service", note: "systemd's `TimeoutStopSec` has to leave room for all of them: the unit has 90 s.", rows: []row{
 		{what: "live calls go on for so long", from: "bridge t.Drain"},

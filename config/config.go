@@ -63,7 +63,7 @@ type Telegram struct {
 // Server names an MTProto server. The zero value is Telegram itself.
 type Server struct {
 	Address   string         `yaml:"address"`    // host:port
-	DC        int            `yaml:"dc"`         // datacentre number it answers as
+	DC        int            `yaml:"dc"`         // datacentre number it answers as; 0 for the default of package telegram
 	PublicKey string         `yaml:"public_key"` // PEM file with the server's RSA key
 	Key       *rsa.PublicKey `yaml:"-"`          // read from PublicKey
 }
@@ -217,7 +217,6 @@ func (c *Config) fillDefaults() {
 	setDefault(&c.Log.Level, "info")
 	setDefault(&c.Log.Format, "text")
 	setDefault(&c.Telegram.Listen, ":0")
-	setDefault(&c.Telegram.Server.DC, 1)
 	setDefault(&c.Limits.Calls, 200)
 	c.Lookups.fillDefaults()
 	c.Records.fillDefaults()

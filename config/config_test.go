@@ -88,7 +88,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("defaults are missing: %+v", a)
 	}
 	if a.Calls != CallsMulti || a.Prefer != PreferAuto || a.ReachedIn != 15*time.Second || a.Reference || c.PBX[0].Asterisk.App != "tgtrunk" ||
-		c.Limits.Calls != 200 || c.Guard != defaultGuard() || c.Metrics.Listen != "" {
+		c.Limits.Calls != 200 || c.Telegram.Server.DC != 0 || c.Guard != defaultGuard() || c.Metrics.Listen != "" {
 		t.Errorf("defaults are missing: %+v", c)
 	}
 }

@@ -276,15 +276,17 @@ func TestCardAndCallBackToTheAgent(t *testing.T) {
 		}
 		return nil
 	})
+	const card, tried = "Call from Anna, Sales, ext 201", "We tried to reach you: Anna, ext 201."
 	l = o.Dial(context.Background(), target)
 	next[bridge.Reached](t, l)
+	w.wantAnswers(alice, card) // while it rings
 	l.Hangup(bridge.CauseOf(bridge.NoAnswer))
 	end(t, l)
-	const card, tried = "Call from Anna, Sales, ext 201", "We tried to reach you: Anna, ext 201."
 	w.wantAnswers(alice, card, tried)
 	p.Behave(phone.Behaviour{Action: phone.Answer})
 	l = o.Dial(context.Background(), target)
 	up(t, l)
+	w.wantAnswers(alice, card, tried, card)
 	l.Hangup(bridge.CauseOf(bridge.Normal))
 	end(t, l)
 	w.noCalls()

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -43,6 +45,7 @@ type desk struct {
 type job struct {
 	do   func(ctx context.Context, t *turn)
 	keep bool // only notes something, and is done at the session's end, too
+	ring *leg // a call that rings: nothing of it is said once it is over; nil for all else
 }
 
 // run does the job in its time. A note that has been begun is written although the session ends.
@@ -83,7 +86,7 @@ func (d *desk) run(ctx context.Context, t *turn) {
 			d.close(context.WithoutCancel(ctx), t)
 			return
 		case j := <-d.jobs:
-			j.run(ctx, t)
+			d.work(ctx, t, j)
 		case <-d.replied:
 			job{do: d.sayReplies}.run(ctx, t)
 		case <-look:
@@ -92,14 +95,24 @@ func (d *desk) run(ctx context.Context, t *turn) {
 	}
 }
 
-// close notes what is left to be noted; the rest waits for the next session.
+// work does a job, unless it is about a call that has rung until it was over.
+func (d *desk) work(ctx context.Context, t *turn, j job) {
+	if j.ring != nil && !d.joined(j.ring) {
+		j.ring.log.Debug("dropped a notice of a call that is over")
+		return
+	}
+	j.run(ctx, t)
+}
+
+// close notes what is left to be noted. Calls end with the session; the rest waits for the next one.
 func (d *desk) close(ctx context.Context, t *turn) {
 	ctx, cancel := context.WithTimeout(ctx, flushIn)
 	defer cancel()
 	for range len(d.jobs) {
-		if j := <-d.jobs; j.keep {
+		switch j := <-d.jobs; {
+		case j.keep:
 			j.do(ctx, t)
-		} else {
+		case j.ring == nil:
 			d.queue(j)
 		}
 	}
@@ -192,10 +205,11 @@ func (d *desk) settle(ctx context.Context, t *turn, p Peer, decide func(chat.Sta
 // too much.
 func (d *desk) decide(ctx context.Context, t *turn, p Peer, decide func(chat.State, time.Time) []chat.Action) []chat.Action {
 	keep := shelf{d.account.keep, fmt.Sprintf("%d/chat/", t.self.ID)}
-	s := chat.State{Book: new(chat.Book), Totals: new(chat.Totals)}
 	book, totals := keep.of(strconv.FormatInt(p.ID, 10)), keep.of(bookOfTotals)
-	err := errors.Join(book.read(ctx, s.Book), totals.read(ctx, s.Totals))
-	if err == nil {
+	ofPerson, err := readSlip[chat.Book](ctx, book, d.account.log)
+	ofAll, failed := readSlip[chat.Totals](ctx, totals, d.account.log)
+	if err = errors.Join(err, failed); err == nil {
+		s := chat.State{Book: ofPerson, Totals: ofAll}
 		actions := decide(s, t.config.now())
 		if err = errors.Join(book.write(ctx, s.Book), totals.write(ctx, s.Totals)); err == nil {
 			return actions
@@ -222,19 +236,22 @@ type slip struct {
 	was  string
 }
 
-func (s *slip) read(ctx context.Context, into any) error {
+// readSlip returns what a slip says; a zero value where there is none, and where it cannot be read.
+func readSlip[T any](ctx context.Context, s *slip, log *slog.Logger) (*T, error) {
 	e, err := s.keep.store.Get(ctx, s.key)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil
+		return new(T), nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the book of a chat: %w", err)
+		return nil, fmt.Errorf("read the book of a chat: %w", err)
 	}
 	s.was = string(e.Value)
-	if err := json.Unmarshal(e.Value, into); err != nil {
-		return fmt.Errorf("read the book of a chat: %w", err)
+	v := new(T)
+	if err := json.Unmarshal(e.Value, v); err != nil {
+		log.Error("book of a chat cannot be read, beginning a new one", "key", maskKeys(e.Key), "error", err)
+		return new(T), nil
 	}
-	return nil
+	return v, nil
 }
 
 func (s *slip) write(ctx context.Context, v any) error {
@@ -292,6 +309,12 @@ func (t *talks) leave(l *leg) {
 	if t.legs[l.with.ID] = rest; len(rest) == 0 {
 		delete(t.legs, l.with.ID)
 	}
+}
+
+func (t *talks) joined(l *leg) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.legs[l.with.ID], l)
 }
 
 func (t *talks) busy(id int64) bool {

@@ -279,12 +279,12 @@ func (l *leg) tell(e calls.Event, limit *time.Timer) {
 	switch e := e.(type) {
 	case calls.Requested:
 		l.placed = true
-		l.account.desk.placed(l)
 		if l.reachIn > 0 {
 			limit.Reset(l.reachIn)
 		}
 	case calls.Received:
 		l.reached = time.Now()
+		l.account.desk.rings(l)
 		l.pass(bridge.Reached{})
 		l.pass(bridge.Ringing{})
 		limit.Stop()

@@ -20,14 +20,18 @@ func callerOf(account string, t routing.Target) chat.Caller {
 
 // tell queues a decision about a person, who is a stranger or not as when the call was made.
 func (d *desk) tell(p Peer, decide func(chat.Person, chat.State, time.Time) []chat.Action) {
-	if d.rules == nil {
-		return
+	if d.rules != nil {
+		d.post(d.telling(p, decide))
 	}
-	d.post(func(ctx context.Context, t *turn) {
+}
+
+// telling carries such a decision out.
+func (d *desk) telling(p Peer, decide func(chat.Person, chat.State, time.Time) []chat.Action) func(context.Context, *turn) {
+	return func(ctx context.Context, t *turn) {
 		d.settle(ctx, t, p, func(s chat.State, now time.Time) []chat.Action {
 			return decide(d.person(t.session, p), s, now)
 		})
-	})
+	}
 }
 
 // spoke notes with whom a person spoke.
@@ -43,12 +47,11 @@ func (d *desk) spoke(p Peer, a chat.Agent) {
 	}})
 }
 
-// placed says who calls, once Telegram has taken the call.
-func (d *desk) placed(l *leg) {
-	if l.caller == nil {
-		return
+// rings says who calls, once a device of the person's has the call.
+func (d *desk) rings(l *leg) {
+	if d.rules != nil && l.caller != nil {
+		d.queue(job{ring: l, do: d.telling(l.with, l.about(d.rules.Card))})
 	}
-	d.tell(l.with, l.about(d.rules.Card))
 }
 
 // ended notes what became of a call from the PBX.

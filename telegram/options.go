@@ -124,7 +124,7 @@ type Options struct {
 type Server struct {
 	Addr      string         // host:port
 	PublicKey *rsa.PublicKey // it proves itself with this key
-	DC        int            // data centre it answers as; default 2
+	DC        int            // data centre it answers as; default 1, as of package cloud
 }
 
 // Device is what a client says of itself. Empty fields get the defaults, which should not change in the life of a
@@ -160,7 +160,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Guard = &limits
 	}
 	o.Lookups.setDefaults()
-	setDefault(&o.Server.DC, 2)
+	setDefault(&o.Server.DC, 1)
 	setDefault(&o.Lease, 30*time.Second)
 	setDefault(&o.Device.Model, "tgtrunk")
 	setDefault(&o.Device.System, "server")

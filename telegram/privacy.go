@@ -51,7 +51,8 @@ type PrivacyChange struct {
 }
 
 // ApplyPrivacy brings the account's privacy settings to the gateway's preset. What is so already is left alone, and so
-// are the exceptions that the owner has made. ErrTooFresh is Telegram's refusal to a new login. It takes the account as
+// are the exceptions that the owner has made; a setting whose exceptions cannot be written again is left alone, which is an
+// error once the others are done. ErrTooFresh is Telegram's refusal to a new login. It takes the account as
 // Devices does.
 func (a *Account) ApplyPrivacy(ctx context.Context) (done []PrivacyChange, err error) {
 	err = a.visit(ctx, "privacy", func(ctx context.Context, api *tg.Client) error {
@@ -67,6 +68,7 @@ func (a *Account) ApplyPrivacy(ctx context.Context) (done []PrivacyChange, err e
 func (a *Account) applyPrivacy(ctx context.Context, api *tg.Client) (done []PrivacyChange, err error) {
 	ctx, cancel := context.WithTimeout(ctx, privacyIn)
 	defer cancel()
+	var kept []error
 	for _, s := range a.preset() {
 		rules, err := api.AccountGetPrivacy(ctx, s.key)
 		if err != nil {
@@ -76,13 +78,22 @@ func (a *Account) applyPrivacy(ctx context.Context, api *tg.Client) (done []Priv
 			done = append(done, PrivacyChange{Name: s.name})
 			continue
 		}
-		if _, err := api.AccountSetPrivacy(ctx, &tg.AccountSetPrivacyRequest{Key: s.key, Rules: s.rules(rules)}); err != nil {
+		wanted, err := s.rules(rules, a.peers)
+		if err != nil {
+			kept = append(kept, fmt.Errorf("set privacy (%s): %w", s.name, err))
+			continue
+		}
+		if _, err := api.AccountSetPrivacy(ctx, &tg.AccountSetPrivacyRequest{Key: s.key, Rules: wanted}); err != nil {
 			return done, fmt.Errorf("set privacy (%s): %w", s.name, fresh(err))
 		}
 		done = append(done, PrivacyChange{s.name, true})
 	}
-	return done, nil
+	return done, errors.Join(kept...)
 }
+
+// errExceptions says that a setting was left alone: whom its owner has made exceptions cannot be named to Telegram, and
+// would be none any more.
+var errExceptions = errors.New("left alone, for people whom its owner has made exceptions are unknown: set it in an app")
 
 // holds says whether the rules give everybody, or nobody, what the setting is about; exceptions do not count.
 func (s setting) holds(rules []tg.PrivacyRuleClass) bool {
@@ -102,28 +113,18 @@ func (s setting) holds(rules []tg.PrivacyRuleClass) bool {
 }
 
 // rules are the setting with the exceptions that make sense with it: people and groups that are never, or always,
-// allowed.
-func (s setting) rules(now *tg.AccountPrivacyRules) []tg.InputPrivacyRuleClass {
-	users := map[int64]tg.InputUserClass{}
-	for _, u := range now.Users {
-		if u, ok := u.(*tg.User); ok {
-			users[u.ID] = u.AsInput()
-		}
-	}
-	known := func(ids []int64) (out []tg.InputUserClass) {
-		for _, id := range ids {
-			if u, ok := users[id]; ok {
-				out = append(out, u)
-			}
-		}
-		return out
-	}
+// allowed. It fails with errExceptions where one of them would be lost.
+func (s setting) rules(now *tg.AccountPrivacyRules, known *peers) ([]tg.InputPrivacyRuleClass, error) {
 	var rules []tg.InputPrivacyRuleClass
 	for _, r := range now.Rules {
 		switch r := r.(type) {
 		case *tg.PrivacyValueDisallowUsers:
 			if s.everybody {
-				rules = append(rules, &tg.InputPrivacyValueDisallowUsers{Users: known(r.Users)})
+				users, err := inputUsers(r.Users, now.Users, known)
+				if err != nil {
+					return nil, err
+				}
+				rules = append(rules, &tg.InputPrivacyValueDisallowUsers{Users: users})
 			}
 		case *tg.PrivacyValueDisallowChatParticipants:
 			if s.everybody {
@@ -131,7 +132,11 @@ func (s setting) rules(now *tg.AccountPrivacyRules) []tg.InputPrivacyRuleClass {
 			}
 		case *tg.PrivacyValueAllowUsers:
 			if !s.everybody {
-				rules = append(rules, &tg.InputPrivacyValueAllowUsers{Users: known(r.Users)})
+				users, err := inputUsers(r.Users, now.Users, known)
+				if err != nil {
+					return nil, err
+				}
+				rules = append(rules, &tg.InputPrivacyValueAllowUsers{Users: users})
 			}
 		case *tg.PrivacyValueAllowChatParticipants:
 			if !s.everybody {
@@ -140,9 +145,26 @@ func (s setting) rules(now *tg.AccountPrivacyRules) []tg.InputPrivacyRuleClass {
 		}
 	}
 	if s.everybody {
-		return append(rules, &tg.InputPrivacyValueAllowAll{})
+		return append(rules, &tg.InputPrivacyValueAllowAll{}), nil
 	}
-	return append(rules, &tg.InputPrivacyValueDisallowAll{})
+	return append(rules, &tg.InputPrivacyValueDisallowAll{}), nil
+}
+
+// inputUsers names users to Telegram: as they come with its answer, or as the account knows them.
+func inputUsers(ids []int64, told []tg.UserClass, known *peers) (out []tg.InputUserClass, err error) {
+	for _, id := range ids {
+		p, _ := known.get(id)
+		for _, u := range told {
+			if u, ok := u.(*tg.User); ok && u.ID == id {
+				p = merge(p, u)
+			}
+		}
+		if p.AccessHash == 0 {
+			return nil, errExceptions
+		}
+		out = append(out, p.input())
+	}
+	return out, nil
 }
 
 // privacyState is what the store keeps, so that a restart does not ask what Telegram has just refused.
@@ -183,6 +205,9 @@ func (a *Account) keepPrivacy(ctx context.Context, s *session) {
 
 // privacyPause is how long to wait after an error.
 func (a *Account) privacyPause(ctx context.Context, api *tg.Client, err error) time.Duration {
+	if errors.Is(err, errExceptions) && !errors.Is(err, ErrTooFresh) {
+		return privacyEvery
+	}
 	if !errors.Is(err, ErrTooFresh) {
 		return privacyRetry
 	}

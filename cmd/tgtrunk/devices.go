@@ -31,7 +31,7 @@ PBX. No process may have the account meanwhile: stop the service for it.`,
 			if !*stop {
 				devices, err := account.Devices(ctx)
 				if err != nil {
-					return explainHeld(err)
+					return explainHeld(args[0], err)
 				}
 				return printDevices(c.OutOrStdout(), devices)
 			}
@@ -49,7 +49,7 @@ PBX. No process may have the account meanwhile: stop the service for it.`,
 			if err == nil && len(changed) == 0 {
 				fmt.Fprintln(c.OutOrStdout(), "nothing had to be changed")
 			}
-			return explainHeld(err)
+			return explainHeld(args[0], err)
 		})
 	}
 	return c
@@ -93,16 +93,18 @@ same with accounts[].privacy: gateway. No process may have the account meanwhile
 				}
 				fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", d.Name, word)
 			}
-			return explainHeld(err)
+			return explainHeld(args[0], err)
 		})
 	}
 	return c
 }
 
-// explainHeld says what to do about an error of a command that needs the account for itself.
-func explainHeld(err error) error {
+// explainHeld says what to do about an error of a command that needs an account for itself.
+func explainHeld(name string, err error) error {
 	var held *store.HeldError
 	switch {
+	case errors.Is(err, telegram.ErrLoggedOut):
+		return fmt.Errorf("%w: log it in by tgtrunk login --account %s", err, name)
 	case errors.As(err, &held):
 		return fmt.Errorf("%w: stop it first", err)
 	case errors.Is(err, telegram.ErrTooFresh):

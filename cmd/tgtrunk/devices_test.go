@@ -74,7 +74,7 @@ func TestAccountDevices(t *testing.T) {
 	list, stop, privacy := on("devices", "sales"), on("devices", "sales", "--stop-calls"), on("privacy", "sales")
 
 	for _, args := range [][]string{list, stop, privacy} {
-		o.refused("account is not logged in", args...)
+		o.refused("account is not logged in: log it in by tgtrunk login --account sales", args...)
 	}
 	o.refused(`no account "sails"`, on("devices", "sails")...)
 	o.must("10001\n", "login", "--account", "sales", "--config", path)

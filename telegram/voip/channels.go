@@ -59,7 +59,7 @@ func (s *channels) candidates(list []string) {
 }
 
 // takeSetup handles InitialSetup. The first one starts ICE; the same credentials again change nothing; new ones are an
-// ICE restart. The callee answers every one of them.
+// ICE restart, unless there are too many. The callee answers every one of them that is not ignored.
 func (s *channels) takeSetup(m signaling.InitialSetup) error {
 	peer, err := s.readSetup(m)
 	if err != nil {
@@ -71,6 +71,10 @@ func (s *channels) takeSetup(m signaling.InitialSetup) error {
 		s.log.Warn("peer changes its fingerprint during the call: ignored")
 		peer.print = old.print
 	}
+	restarts := !first && !s.phase.restarting && peer.credentials != old.credentials
+	if restarts && !s.mayRestart() {
+		return nil
+	}
 	s.peer = peer
 	switch {
 	case first:
@@ -78,7 +82,7 @@ func (s *channels) takeSetup(m signaling.InitialSetup) error {
 		err = s.startChecks()
 	case s.phase.restarting:
 		err = s.join()
-	case peer.credentials != old.credentials:
+	case restarts:
 		err = s.restart(peer.credentials)
 	}
 	if err != nil {

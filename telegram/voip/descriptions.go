@@ -104,6 +104,8 @@ func (s *descriptions) takeDescription(sdp string, take func(signaling.Descripti
 	}
 	before := s.peer.credentials
 	switch err := take(d); {
+	case errors.Is(err, errImpatient):
+		return nil
 	case errors.Is(err, signaling.ErrGlare):
 		s.log.Debug("peer's offer collides with ours: ignored")
 		return nil
@@ -133,8 +135,15 @@ func (s *descriptions) usable(d signaling.Description) error {
 	return err
 }
 
+// errImpatient says that an offer is ignored.
+var errImpatient = errors.New("peer restarts ice too often")
+
 // takeOffer applies an offer and answers it.
 func (s *descriptions) takeOffer(d signaling.Description) error {
+	to := credentials{d.Endpoint().UFrag, d.Endpoint().Pwd}
+	if s.peer.known && to != s.peer.credentials && !s.phase.restarting && !s.mayRestart() {
+		return errImpatient
+	}
 	restarted, err := s.talk.TakeOffer(d)
 	if err != nil {
 		return err

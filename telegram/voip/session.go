@@ -30,6 +30,8 @@ type session struct {
 	phase  phase
 	timers timers
 
+	patience patience
+
 	dialect dialect
 }
 
