@@ -18,7 +18,7 @@ type channels struct {
 }
 
 func newChannels(s *session) (*channels, error) {
-	talk, err := signaling.NewNegotiator(signaling.NegotiatorOptions{Role: s.c.Role, SSRC: s.flow.out.ssrc})
+	talk, err := signaling.NewNegotiator(signaling.NegotiatorOptions{Role: s.c.Role, SSRC: s.flow.out.ssrc, Unordered: !s.signal.sctp})
 	if err != nil {
 		return nil, err
 	}

@@ -29,23 +29,26 @@ type NegotiatorOptions struct {
 	Codecs     []PayloadType // audio codecs we can send and receive, best first; default: OpusCodec. See Prefer
 	Extensions []Extension   // RTP header extensions we write and read; default: none. sdes:mid is refused: it breaks web callers
 	ExchangeID func() uint32 // makes the ids of our offers; default: random
+	Unordered  bool          // messages may overtake each other on their way, as without SCTP they do
 }
 
 // Negotiator is the negotiation of the audio streams of one call. It does no I/O and is not safe for concurrent use.
 //
 // Each side describes only what it sends. A call has two exchanges: the caller's offer and the callee's answer, then
 // the callee's offer and the caller's answer. When offers cross, the caller's wins: the caller ignores the callee's,
-// the callee drops its own, answers, and offers again.
+// the callee drops its own, answers, and offers again. Where messages are Unordered, an offer that the caller ignores may
+// only have overtaken the answer before it, and nothing would ever follow: it is answered once that answer is there.
 //
 // Both directions have the same codec. The first answer decides it, the peer's or our own: the best one of ours that the
 // other side knows. From then on nothing else is offered and accepted.
 type Negotiator struct {
 	o        NegotiatorOptions
-	decided  bool     // o.Codecs is the call's one codec
-	pending  string   // exchange of our offer that waits for its answer; empty: none
-	settled  string   // exchange of our offer that was answered, accepted or not; empty: none
-	dropped  []string // exchanges of ours that lost against the caller's offer
-	answered []string // exchanges of the peer that we answered
+	decided  bool               // o.Codecs is the call's one codec
+	pending  string             // exchange of our offer that waits for its answer; empty: none
+	settled  string             // exchange of our offer that was answered, accepted or not; empty: none
+	dropped  []string           // exchanges of ours that lost against the caller's offer
+	answered []string           // exchanges of the peer that we answered
+	early    *NegotiateChannels // the peer's last offer that came while ours was pending; nil: none, or they are ordered
 	outgoing Stream
 	incoming Stream
 }
@@ -161,6 +164,10 @@ func (n *Negotiator) Handle(m NegotiateChannels) (answer NegotiateChannels, repl
 	case m.ExchangeID == n.pending && n.pending != "":
 		n.pending = ""
 		n.accept(m)
+		if early := n.early; early != nil {
+			n.early = nil
+			return n.Handle(*early)
+		}
 		return NegotiateChannels{}, false
 	case slices.Contains(n.dropped, m.ExchangeID):
 		// The caller answered our offer although its own was pending, as web engines do with what they queued.
@@ -173,6 +180,9 @@ func (n *Negotiator) Handle(m NegotiateChannels) (answer NegotiateChannels, repl
 	}
 	if n.pending != "" {
 		if n.o.Role == Caller {
+			if n.o.Unordered {
+				n.early = &m
+			}
 			return NegotiateChannels{}, false
 		}
 		n.dropped = remember(n.dropped, n.pending)

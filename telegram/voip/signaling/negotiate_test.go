@@ -219,6 +219,33 @@ func TestNegotiateGlare(t *testing.T) {
 	}
 }
 
+// TestNegotiateOvertaken: the callee's offer comes before its answer to ours, and is the last that is heard of the callee.
+func TestNegotiateOvertaken(t *testing.T) {
+	caller, callee := negotiator(t, NegotiatorOptions{Role: Caller, SSRC: 1, Unordered: true}), negotiator(t, NegotiatorOptions{Role: Callee, SSRC: 2})
+	offer, _ := caller.Offer()
+	answer, _ := callee.Handle(offer)
+	theirs, _ := callee.Offer()
+	if _, reply := caller.Handle(theirs); reply {
+		t.Error("the caller answers before it is answered")
+	}
+	late, reply := caller.Handle(answer)
+	if !reply || late.ExchangeID != theirs.ExchangeID {
+		t.Fatalf("the offer that came too early is answered with %+v, %v", late, reply)
+	}
+	callee.Handle(late)
+	for name, n := range map[string]*Negotiator{"caller": caller, "callee": callee} {
+		if !n.Outgoing().Accepted || !n.Incoming().Accepted {
+			t.Errorf("%s: outgoing %+v, incoming %+v", name, n.Outgoing(), n.Incoming())
+		}
+		if _, again := n.Offer(); again {
+			t.Errorf("%s offers again", name)
+		}
+	}
+	if _, reply := caller.Handle(theirs); reply {
+		t.Error("the offer is answered twice")
+	}
+}
+
 func TestNegotiateRefused(t *testing.T) {
 	for name, contents := range map[string][]Content{
 		"nothing": nil, "foreign ssrc": {audio(9, OpusCodec())}, "no codec": {audio(ourSSRC)},
