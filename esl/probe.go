@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tgtrunk/tgtrunk/media"
-
 	"github.com/tgtrunk/tgtrunk/bridge/pbx"
+	"github.com/tgtrunk/tgtrunk/media"
 )
 
 // probe finds out by which way audio can go, chooses it, and says which and why. It is repeated with every connection,

@@ -12,9 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tgtrunk/tgtrunk/media"
-
 	"github.com/tgtrunk/tgtrunk/bridge/pbx"
+	"github.com/tgtrunk/tgtrunk/media"
 )
 
 // unicastWay is the way without mod_verto: a pair of loopback channels, of which one is bridged with the party and the

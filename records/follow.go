@@ -69,7 +69,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 }
 
 // open opens what the path names now.
-func (f *follower) open() (err error) {
+func (f *follower) open() error {
 	file, err := os.Open(f.path)
 	if err != nil {
 		return err

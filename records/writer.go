@@ -108,14 +108,15 @@ func (w *Writer) Write(r bridge.Record) {
 	w.mu.Lock()
 	w.number++
 	w.waiting = append(w.waiting, line{w.number, r.Call, append(text, '\n')})
-	var oldest []line
-	if len(w.waiting) > w.opt.Waiting {
-		oldest = append(oldest, w.waiting[w.writing])
+	var oldest line
+	full := len(w.waiting) > w.opt.Waiting
+	if full {
+		oldest = w.waiting[w.writing]
 		w.waiting = slices.Delete(w.waiting, w.writing, w.writing+1)
 	}
 	w.mu.Unlock()
-	for _, l := range oldest {
-		w.giveUp(l, errors.New("too many wait to be written"))
+	if full {
+		w.giveUp(oldest, errors.New("too many wait to be written"))
 	}
 	w.poke()
 }

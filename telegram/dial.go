@@ -64,7 +64,7 @@ func (l *leg) dial(ctx context.Context, t routing.Target) {
 	l.finish(ended)
 	if open {
 		l.account.legs.linger(func() {
-			l.count(ctx, call, p)
+			l.settle(ctx, call, p)
 			l.account.desk.ended(l, ended)
 		})
 	}
@@ -132,13 +132,9 @@ func (l *leg) onItsWay(e calls.Ended) bool {
 	return !l.placed && (e.Err == nil || e.Err.Kind == calls.Closed || e.Err.Kind == calls.NoConnection)
 }
 
-// settle is count beside the other legs: the account has room for another call, though nothing may be certain for long.
+// settle waits, after the end of such a leg, until that is certain, which may take long: it is called by legs.linger. A call that
+// Telegram has not taken does not count.
 func (l *leg) settle(ctx context.Context, call *calls.Call, p Peer) {
-	l.account.legs.linger(func() { l.count(ctx, call, p) })
-}
-
-// count waits, after the end of such a leg, until that is certain. A call that Telegram has not taken does not count.
-func (l *leg) count(ctx context.Context, call *calls.Call, p Peer) {
 	if l.placed = call.Placed(); !l.placed {
 		l.account.guard.GiveBack(ctx, l.toCall(p))
 	}

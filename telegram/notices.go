@@ -174,6 +174,6 @@ func (l *leg) callOut(ctx context.Context, s *session, c chat.Call) {
 	l.account.desk.asked(l, c.Place.Extension, ended)
 	l.finish(ended)
 	if l.onItsWay(ended) {
-		l.settle(ctx, call, l.with)
+		l.account.legs.linger(func() { l.settle(ctx, call, l.with) })
 	}
 }

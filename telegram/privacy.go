@@ -205,10 +205,11 @@ func (a *Account) keepPrivacy(ctx context.Context, s *session) {
 
 // privacyPause is how long to wait after an error.
 func (a *Account) privacyPause(ctx context.Context, api *tg.Client, err error) time.Duration {
-	if errors.Is(err, errExceptions) && !errors.Is(err, ErrTooFresh) {
+	switch {
+	case errors.Is(err, ErrTooFresh): // see below
+	case errors.Is(err, errExceptions):
 		return privacyEvery
-	}
-	if !errors.Is(err, ErrTooFresh) {
+	default:
 		return privacyRetry
 	}
 	devices, err := listDevices(ctx, api)

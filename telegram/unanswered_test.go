@@ -10,13 +10,15 @@ import (
 	"github.com/tgtrunk/tgtrunk/telegram"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud"
 	"github.com/tgtrunk/tgtrunk/telegram/cloud/phone"
+	"github.com/tgtrunk/tgtrunk/telegram/guard"
 )
 
 // TestTelegramDoesNotAnswer: Telegram carries phone.requestCall out and does not say so in time. The call has failed for the
 // PBX, and the callee's phone does not go on ringing: of alice's Telegram tells that it rings, bob's is silent until the
 // answer comes at last.
 func TestTelegramDoesNotAnswer(t *testing.T) {
-	w, o := openIn(t, func(o *cloud.Options) { o.Timeouts = cloud.Timeouts{Receive: time.Minute} })
+	w, o := openIn(t, func(o *cloud.Options) { o.Timeouts = cloud.Timeouts{Receive: time.Minute} },
+		func(o *telegram.Options) { o.Guard = &guard.Limits{PerDay: 5} })
 	w.control.FailNext(bob, "phone.receivedCall", 500, "NO")
 	var legs []bridge.Leg
 	var calls []*phone.Call
@@ -27,6 +29,8 @@ func TestTelegramDoesNotAnswer(t *testing.T) {
 		legs = append(legs, o.dial(byName(name)))
 		calls = append(calls, incoming(t, p, 0))
 	}
+	release = append(release, w.control.HoldAnswer(trunk, "messages.getDhConfig"))
+	legs = append(legs, o.dial(byName("carol_c"))) // who is never called
 	for _, leg := range legs {
 		wantEnd(t, leg, bridge.AccountDown)
 	}
@@ -47,6 +51,10 @@ func TestTelegramDoesNotAnswer(t *testing.T) {
 		if want := []cloud.Discard{{User: trunk, Reason: "missed"}}; !slices.Equal(call.Discards, want) {
 			t.Errorf("the account said %+v, want %+v", call.Discards, want)
 		}
+	}
+	o.stop()
+	if st := o.Guard(); st.Left != 3 {
+		t.Errorf("%d of 5 strangers are left after two calls that have rung and one that has not", st.Left)
 	}
 }
 

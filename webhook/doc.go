@@ -4,6 +4,6 @@
 // the events of one call in order, those of different calls side by side; retry with growing waits; let one process of
 // those that share a store send for all; say what it gives up.
 //
-// It does not: know what an event says or what is answered to it, follow redirects, or hold up who has something to tell. An event may arrive
-// twice; its id tells.
+// It does not: know what an event says or what is answered to it, follow redirects, or hold up who has something to tell.
+// An event may arrive twice; its id tells.
 package webhook
